@@ -1,0 +1,245 @@
+/**
+ * From what HTTP gives to what it means: a response into a decoded body or an `AuthleteError`, a broken connection into a
+ * `TransportError` that says whether the request may have reached the service.
+ */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import type * as HttpClientError from "effect/http/HttpClientError"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { RateLimited, ResultError, TransportError, UnexpectedResponse, type AuthleteError } from "./AuthleteError.ts"
+import { strike } from "./Secrets.ts"
+import { ResultResponse } from "./TokenBatch.ts"
+
+/** A response body beyond this many bytes is refused. */
+const maxBodySize = 1024 * 1024
+
+/** As much of an unexpected body is kept. */
+const keptBodySize = 2048
+
+/** A retry-after beyond this many milliseconds is cut to it, so that a broken clock somewhere does not stop a run for a year. */
+const maxRetryAfter = 5 * 60 * 1000
+
+const telling = [
+  "content-type",
+  "server",
+  "via",
+  "location",
+  "retry-after",
+  "x-request-id",
+  "x-amzn-requestid",
+  "cf-ray"
+]
+
+const decodeResult = Schema.decodeUnknownEffect(ResultResponse)
+
+/**
+ * Reads the answer to a call.
+ *
+ * @param secrets what was sent and must not come back: asked for only when something of the answer is kept
+ */
+export const read = Effect.fnUntraced(function* <A>(
+  response: HttpClientResponse.HttpClientResponse,
+  decode: (body: unknown) => Effect.Effect<A, unknown>,
+  secrets: () => ReadonlyArray<string>
+): Effect.fn.Return<A, AuthleteError> {
+  const { status, headers } = response
+  // Read whatever it is: an answer left unread keeps its connection.
+  const body = yield* readBody(response)
+  if (status === 429 || status === 503) {
+    const retryAfter = parseRetryAfter(headers["retry-after"], yield* Clock.currentTimeMillis)
+    if (status === 429 || retryAfter !== undefined) {
+      return yield* new RateLimited(retryAfter === undefined ? { status } : { status, retryAfter })
+    }
+  }
+  const unexpected = (reason: string) => {
+    const hidden = secrets()
+    return new UnexpectedResponse({
+      status,
+      reason,
+      headers: Object.fromEntries(
+        telling.flatMap((name) => (headers[name] === undefined ? [] : [[name, strike(headers[name], hidden)]]))
+      ),
+      body: strike(body.text, hidden).slice(0, keptBodySize)
+    })
+  }
+  if (body.broken !== undefined) {
+    // Half an answer to a call that was taken looks like this: it settles nothing.
+    return yield* unexpected(body.broken)
+  }
+  const json = parse(body.text)
+  if (status === 200) {
+    if (json === undefined) return yield* unexpected(body.text === "" ? "an empty body" : "a body that is not JSON")
+    return yield* Effect.mapError(decode(json), (cause) =>
+      unexpected(typeof cause === "string" ? cause : "a body that is not as documented")
+    )
+  }
+  if (status === 400 || status === 401 || status === 403 || status === 500) {
+    const result = yield* Effect.option(decodeResult(json))
+    const resultCode = result._tag === "Some" ? result.value.resultCode : undefined
+    if (typeof resultCode === "string" && resultCode !== "") {
+      const resultMessage = result._tag === "Some" ? result.value.resultMessage : undefined
+      const hidden = secrets()
+      return yield* new ResultError({
+        status,
+        resultCode: strike(resultCode, hidden),
+        ...(resultMessage == null ? undefined : { resultMessage: strike(resultMessage, hidden) })
+      })
+    }
+  }
+  return yield* unexpected(describe(status, body.text, json))
+})
+
+const describe = (status: number, text: string, json: unknown) => {
+  if (status >= 300 && status < 400) return "a redirect, which is not followed"
+  if (text === "") return "an empty body"
+  if (/^\s*<(!doctype|html|\?xml)/i.test(text)) return "a page, perhaps a proxy's, instead of JSON"
+  if (json === undefined) return "a body that is not JSON"
+  return "not a documented answer"
+}
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+interface Body {
+  readonly text: string
+  readonly broken?: string
+}
+
+const decodeText = (chunks: ReadonlyArray<Uint8Array>) => {
+  const decoder = new TextDecoder()
+  return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode()
+}
+
+const brokenOff = "an answer that broke off"
+
+/** The body, up to the limit. */
+const readBody = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Body> =>
+  Number(response.headers["content-length"]) <= maxBodySize
+    ? Effect.match(response.text, {
+        onFailure: () => ({ text: "", broken: brokenOff }),
+        onSuccess: (text) => ({ text })
+      })
+    : readBodyOfUnknownSize(response)
+
+/** Chunk by chunk. What came before it broke is kept, since it may tell who answered. */
+const readBodyOfUnknownSize = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Body> =>
+  Effect.suspend(() => {
+    const chunks: Array<Uint8Array> = []
+    let size = 0
+    return response.stream.pipe(
+      Stream.takeWhile((chunk) => {
+        chunks.push(chunk)
+        size += chunk.byteLength
+        return size <= maxBodySize
+      }),
+      Stream.runDrain,
+      Effect.match({
+        onFailure: () => ({ text: decodeText(chunks), broken: brokenOff }),
+        onSuccess: () =>
+          size > maxBodySize
+            ? { text: decodeText(chunks.slice(0, 1)), broken: "a body of more than 1 MiB" }
+            : { text: decodeText(chunks) }
+      })
+    )
+  })
+
+/** Milliseconds from `now`, out of seconds or an HTTP date; at most five minutes. */
+export const parseRetryAfter = (header: string | undefined, now: number): number | undefined => {
+  if (header === undefined) return undefined
+  const text = header.trim()
+  const millis = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : /[A-Za-z]/.test(text) ? Date.parse(text) - now : NaN
+  return Number.isFinite(millis) ? Math.min(Math.max(millis, 0), maxRetryAfter) : undefined
+}
+
+// -----------------------------------------------------------------------------
+// No answer
+// -----------------------------------------------------------------------------
+
+/** Codes of platforms and of undici for failures before anything was written. */
+const notSentCodes = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "EHOSTDOWN",
+  "ENETUNREACH",
+  "ENETDOWN",
+  "EADDRNOTAVAIL",
+  "EMFILE",
+  "ENFILE",
+  "ERR_INVALID_URL",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "UND_ERR_INVALID_ARG",
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "HOSTNAME_MISMATCH"
+])
+
+interface SystemError {
+  readonly code?: unknown
+  readonly syscall?: unknown
+  readonly message?: unknown
+  readonly cause?: unknown
+  readonly socket?: { readonly bytesWritten?: unknown }
+}
+
+/** The error and its causes, outermost first. */
+const causes = (error: unknown): ReadonlyArray<SystemError> => {
+  const found: Array<SystemError> = []
+  let current = error
+  while (typeof current === "object" && current !== null && found.length < 8) {
+    found.push(current)
+    current = (current as SystemError).cause
+  }
+  return found
+}
+
+const isNotSent = (error: SystemError): boolean => {
+  const code = String(error.code)
+  return (
+    notSentCodes.has(code) ||
+    error.syscall === "connect" ||
+    error.syscall === "getaddrinfo" ||
+    code.startsWith("ERR_TLS_CERT") ||
+    // A handshake that failed: OpenSSL's words are all there is to tell it from a connection that broke later.
+    ((code === "EPROTO" || code.startsWith("ERR_SSL_")) &&
+      /wrong version number|handshake|unsupported protocol|unknown ca|certificate|packet length/i.test(
+        `${code} ${String(error.message)}`
+      )) ||
+    /before secure TLS connection was established/.test(String(error.message)) ||
+    // A proxy that will not open a tunnel.
+    /^Proxy response \(\d+\)/.test(String(error.message)) ||
+    error.socket?.bytesWritten === 0
+  )
+}
+
+/** What a request that got no answer means. */
+export const fromHttpClientError = (
+  error: HttpClientError.HttpClientError,
+  secrets: () => ReadonlyArray<string>
+): TransportError => {
+  const chain = causes(error.reason)
+  const code = chain.map((e) => e.code).find((c) => typeof c === "string")
+  const said = chain
+    .slice(1)
+    .map((e) => e.message)
+    .findLast((m) => typeof m === "string" && m !== "")
+  return new TransportError({
+    code: code ?? error.reason._tag,
+    reason: strike(typeof said === "string" ? said : error.message, secrets()),
+    sent:
+      error.reason._tag === "InvalidUrlError" || error.reason._tag === "EncodeError" ? false : !chain.some(isNotSent)
+  })
+}

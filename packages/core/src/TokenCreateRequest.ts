@@ -1,0 +1,436 @@
+/**
+ * The record: what the service needs to know to create one token (`token_create_request` in its OpenAPI description).
+ *
+ * One map of fields and one function of rules between them, and everything else is derived:
+ *
+ * - {@link TokenCreateRequest}: the typed model. Token values are `Redacted`, int64 fields may be bigints.
+ * - {@link toJson}: a typed value as the JSON text that the service takes, digit for digit.
+ * - {@link makeCheck}: what an input line must hold, over the output of `JSON.parse`. Built for millions of lines: a guard
+ *   says yes or no without making anything, and only what it refuses is decoded to find the reason.
+ *
+ * `null` in an optional field means its absence. Unknown fields are refused unless asked for: the service ignores them, so a
+ * misspelt `accessToken` would create a token that nobody knows.
+ *
+ * Sources: the OpenAPI description (fields, types), authlete-java-common's `TokenCreateRequest` (rules between fields).
+ */
+import * as Rec from "effect/Record"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as SchemaAST from "effect/SchemaAST"
+import * as SchemaIssue from "effect/SchemaIssue"
+import * as SchemaParser from "effect/SchemaParser"
+import * as Struct from "effect/Struct"
+import * as Guard from "./Guard.ts"
+import { Int64, Int64FromJson, isInt64, rawJson } from "./Int64.ts"
+
+/** How the token was obtained. */
+export const GrantType = Schema.Literals(Guard.grantTypes).annotate({
+  message: `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
+})
+export type GrantType = typeof GrantType.Type
+
+// -----------------------------------------------------------------------------
+// Fields
+// -----------------------------------------------------------------------------
+
+const isNonEmpty = (message: string) => Schema.isNonEmpty({ message })
+
+const jsonObjectText = Schema.makeFilter(Guard.isJsonObjectText, {
+  message: "expected a JSON object, written as a string",
+  toJsonSchema: () => [{}, true]
+})
+
+const Subject = Schema.String.check(
+  Schema.isAscii({ message: "holds a character that is not ASCII" }),
+  Schema.isMaxLength(100, { message: "is longer than 100 characters" })
+)
+
+const Thumbprint = Schema.String.check(
+  Schema.isPattern(/^[A-Za-z0-9_-]{43}$/, {
+    message: "expected a SHA-256 thumbprint in base64url: 43 characters, without padding"
+  })
+)
+
+const TokenValue = Schema.String.check(isNonEmpty("is empty: leave the field out to have a value generated"))
+
+const Duration = Int64FromJson.check(
+  Schema.makeFilter((seconds: number) => seconds >= 0, {
+    message: "is negative: a duration counts seconds from the token's creation (has it expired already?)",
+    toJsonSchema: () => [{}, true],
+    arbitraryConstraint: { minimum: 0 }
+  })
+)
+
+const propertyFields = { key: Schema.String, value: Schema.String, hidden: Schema.Boolean }
+
+const elementFields = {
+  locations: Schema.Array(Schema.String),
+  actions: Schema.Array(Schema.String),
+  dataTypes: Schema.Array(Schema.String),
+  identifier: Schema.String,
+  privileges: Schema.Array(Schema.String),
+  otherFields: Schema.String.check(jsonObjectText)
+}
+
+/** The optional fields in their JSON form, but for the two that hold objects. */
+const flatFields = {
+  clientId: Int64FromJson,
+  subject: Subject,
+  scopes: Schema.Array(Schema.String),
+  accessTokenDuration: Duration,
+  refreshTokenDuration: Duration,
+  clientIdAliasUsed: Schema.Boolean,
+  accessToken: TokenValue,
+  refreshToken: TokenValue,
+  accessTokenPersistent: Schema.Boolean,
+  certificateThumbprint: Thumbprint,
+  dpopKeyThumbprint: Schema.String.check(isNonEmpty("is empty")),
+  resources: Schema.Array(Schema.String),
+  forExternalAttachment: Schema.Boolean,
+  jwtAtClaims: Schema.String.check(jsonObjectText),
+  acr: Schema.String,
+  authTime: Int64FromJson,
+  clientEntityIdUsed: Schema.Boolean,
+  clientIdentifier: Schema.String.check(isNonEmpty("is empty")),
+  sessionId: Schema.String,
+  metadataDocumentUsed: Schema.Boolean
+}
+
+const Property = Schema.Struct(Struct.map(propertyFields, Schema.optional)).annotate({ identifier: "property" })
+
+const AuthorizationDetails = Schema.Struct({
+  elements: Schema.optional(
+    Schema.Array(
+      Schema.Struct({ type: Schema.String, ...Struct.map(elementFields, Schema.optional) }).annotate({
+        identifier: "authorization_details_element"
+      })
+    )
+  )
+}).annotate({ identifier: "authz_details" })
+
+// -----------------------------------------------------------------------------
+// Rules between fields
+// -----------------------------------------------------------------------------
+
+/** Why a value cannot be a record: which field, and what a person can do about it. Never holds a value. */
+export interface Violation {
+  /** Where in the record, outermost field first. Empty for the record as a whole. */
+  readonly path: ReadonlyArray<PropertyKey>
+  readonly message: string
+}
+
+/** A path as people write it: `authorizationDetails.elements[0].type`. */
+export const formatPath = (path: ReadonlyArray<PropertyKey>): string =>
+  path.reduce<string>(
+    (text, key) => (typeof key === "number" ? `${text}[${key}]` : text === "" ? String(key) : `${text}.${String(key)}`),
+    ""
+  )
+
+const violation = (field: string, message: string): Violation => ({ path: [field], message })
+
+/** The rules between fields. */
+const ruleBroken = (record: Guard.Parsed): Violation | undefined => {
+  const grantType = record.grantType
+  if (grantType === "REFRESH_TOKEN") {
+    return violation("grantType", "REFRESH_TOKEN cannot be created: name the grant type that the token first came from")
+  }
+  if (record.clientId == null && record.clientIdentifier == null) {
+    return violation("clientId", "is required (or clientIdentifier in its place)")
+  }
+  if (
+    (record.subject == null || record.subject === "") &&
+    grantType !== "CLIENT_CREDENTIALS" &&
+    grantType !== "JWT_BEARER"
+  ) {
+    return violation("subject", `is required for grant type ${String(grantType)}`)
+  }
+  if (record.refreshToken != null && (grantType === "CLIENT_CREDENTIALS" || grantType === "IMPLICIT")) {
+    return violation("refreshToken", `cannot be given: grant type ${grantType} has no refresh token`)
+  }
+  if (
+    (record.clientIdAliasUsed === true &&
+      (record.clientEntityIdUsed === true || record.metadataDocumentUsed === true)) ||
+    (record.clientEntityIdUsed === true && record.metadataDocumentUsed === true)
+  ) {
+    return violation(
+      record.clientIdAliasUsed === true && record.clientEntityIdUsed === true
+        ? "clientEntityIdUsed"
+        : "metadataDocumentUsed",
+      "only one of clientIdAliasUsed, clientEntityIdUsed and metadataDocumentUsed may be true"
+    )
+  }
+  return undefined
+}
+
+// -----------------------------------------------------------------------------
+// The typed model
+// -----------------------------------------------------------------------------
+
+const TypedDuration = Int64.check(
+  Schema.makeFilter((seconds: Int64) => seconds >= 0, {
+    message: "is negative: a duration counts seconds from the token's creation (has it expired already?)",
+    toJsonSchema: () => [{}, true]
+  })
+)
+
+/**
+ * A request for one token, typed. Decodes from and encodes to JSON as the service takes it, with one reservation: a bigint beyond
+ * 2^53 - 1 has to go through {@link toJson}, since no JavaScript number holds it.
+ *
+ * @example
+ * ```ts
+ * import { TokenCreateRequest } from "@tokenbatch/core"
+ * import { Redacted } from "effect"
+ *
+ * const request: TokenCreateRequest.TokenCreateRequest = {
+ *   grantType: "AUTHORIZATION_CODE",
+ *   clientId: 26837717140341n,
+ *   subject: "john",
+ *   accessToken: Redacted.make("value-from-the-old-system")
+ * }
+ * ```
+ */
+export const TokenCreateRequest = Schema.Struct({
+  grantType: GrantType,
+  ...Struct.map(
+    {
+      ...flatFields,
+      clientId: Int64,
+      accessTokenDuration: TypedDuration,
+      refreshTokenDuration: TypedDuration,
+      authTime: Int64,
+      accessToken: Schema.RedactedFromValue(TokenValue, { label: "accessToken" }),
+      refreshToken: Schema.RedactedFromValue(TokenValue, { label: "refreshToken" }),
+      properties: Schema.Array(Property),
+      authorizationDetails: AuthorizationDetails
+    },
+    Schema.optional
+  )
+})
+  .check(
+    Schema.makeFilter(
+      (record: Guard.Parsed) => {
+        const broken = ruleBroken(record)
+        return broken === undefined ? undefined : { path: broken.path, issue: broken.message }
+      },
+      { toJsonSchema: () => [{}, true] }
+    )
+  )
+  .annotate({ identifier: "token_create_request" })
+export interface TokenCreateRequest extends Schema.Schema.Type<typeof TokenCreateRequest> {}
+
+/** A typed request failed the rules of a record. Nothing was sent. */
+export class InvalidRequest extends Schema.TaggedError<InvalidRequest>()("InvalidRequest", {
+  /** Its place in the array, from 0. */
+  index: Schema.Int,
+  field: Schema.String,
+  reason: Schema.String
+}) {
+  override get message() {
+    return `Request ${this.index}: ${this.field} ${this.reason}`
+  }
+}
+
+const int64Fields = ["clientId", "accessTokenDuration", "refreshTokenDuration", "authTime"] as const
+
+/**
+ * A typed request as the JSON text that the service takes: token values in clear, bigints digit for digit. Fails on a number that
+ * has lost digits; the other rules are {@link makeCheck}'s, which looks at the parsed text.
+ */
+export const toJson = (request: TokenCreateRequest): Result.Result<string, Violation> => {
+  let hasBigint = false
+  for (const field of int64Fields) {
+    const value = request[field]
+    if (typeof value === "bigint") hasBigint = true
+    if (value != null && !isInt64(value)) {
+      return Result.fail(violation(field, "expected a 64-bit integer: beyond 2^53 - 1 give a bigint"))
+    }
+  }
+  const { accessToken, refreshToken, ...rest } = request
+  const json = {
+    ...rest,
+    accessToken: accessToken === undefined ? undefined : Redacted.value(accessToken),
+    refreshToken: refreshToken === undefined ? undefined : Redacted.value(refreshToken)
+  }
+  return Result.succeed(hasBigint ? JSON.stringify(json, rawJson) : JSON.stringify(json))
+}
+
+// -----------------------------------------------------------------------------
+// The check of an input line
+// -----------------------------------------------------------------------------
+
+const optional = (fields: Record<string, Schema.Constraint>) => Rec.map(fields, (field) => Schema.optionalKey(field))
+
+/** The JSON form of a record. */
+const JsonForm = Schema.Struct({
+  grantType: GrantType,
+  ...optional({
+    ...flatFields,
+    properties: Schema.Array(Schema.Struct(optional(propertyFields))),
+    authorizationDetails: Schema.Struct(
+      optional({ elements: Schema.Array(Schema.Struct({ type: Schema.String, ...optional(elementFields) })) })
+    )
+  })
+})
+
+const names = (...fields: ReadonlyArray<object>): ReadonlySet<string> => new Set(fields.flatMap((f) => Object.keys(f)))
+const recordNames = names({ grantType: 0, properties: 0, authorizationDetails: 0 }, flatFields)
+const propertyNames = names(propertyFields)
+const elementNames = names({ type: 0 }, elementFields)
+const detailsNames = names({ elements: 0 })
+
+const nearest = (name: string, known: ReadonlySet<string>): string | undefined => {
+  let best: string | undefined
+  let bestDistance = Math.max(2, Math.floor(name.length / 4)) + 1
+  for (const candidate of known) {
+    const d = distance(name.toLowerCase().replace(/[_-]/g, ""), candidate.toLowerCase(), bestDistance)
+    if (d < bestDistance) {
+      best = candidate
+      bestDistance = d
+    }
+  }
+  return best
+}
+
+/** Levenshtein distance, or `limit` where it is no less. */
+const distance = (a: string, b: string, limit: number): number => {
+  if (Math.abs(a.length - b.length) >= limit) return limit
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i)
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i]
+    for (let j = 1; j <= b.length; j++) {
+      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
+    }
+    row = next
+  }
+  return row[b.length]!
+}
+
+const unknownIn = (
+  object: object,
+  known: ReadonlySet<string>,
+  path: ReadonlyArray<PropertyKey>
+): Violation | undefined => {
+  for (const name in object) {
+    if (!known.has(name)) {
+      const suggestion = nearest(name, known)
+      // A name of any length and content can stand there, even a token value: only one that looks like a field's is repeated.
+      const shown = suggestion !== undefined && name.length <= 40 ? name : undefined
+      return {
+        path: shown === undefined ? path : [...path, shown],
+        message:
+          suggestion === undefined
+            ? "holds a field that the service does not know"
+            : `is not a field that the service knows: did you mean ${suggestion}?`
+      }
+    }
+  }
+  return undefined
+}
+
+interface Nested {
+  readonly properties?: ReadonlyArray<object> | null
+  readonly authorizationDetails?: { readonly elements?: ReadonlyArray<object> | null } | null
+}
+
+/** The first unknown field inside the objects of a record that is well-formed otherwise. */
+const unknownField = (record: Nested): Violation | undefined => {
+  if (record.properties != null) {
+    for (let i = 0; i < record.properties.length; i++) {
+      const inner = unknownIn(record.properties[i]!, propertyNames, ["properties", i])
+      if (inner !== undefined) return inner
+    }
+  }
+  const details = record.authorizationDetails
+  if (details != null) {
+    const outer = unknownIn(details, detailsNames, ["authorizationDetails"])
+    if (outer !== undefined) return outer
+    for (let i = 0; i < (details.elements?.length ?? 0); i++) {
+      const inner = unknownIn(details.elements![i]!, elementNames, ["authorizationDetails", "elements", i])
+      if (inner !== undefined) return inner
+    }
+  }
+  return undefined
+}
+
+const article: Partial<Record<SchemaAST.AST["_tag"], string>> = {
+  String: "expected a string",
+  Number: "expected a 64-bit integer",
+  Boolean: "expected true or false",
+  Arrays: "expected an array",
+  Objects: "expected an object"
+}
+
+const format = SchemaIssue.makeFormatterStandardSchemaV1({
+  leafHook: (issue) => {
+    switch (issue._tag) {
+      case "MissingKey":
+        return "is required"
+      case "InvalidType":
+        return article[issue.ast._tag] ?? SchemaIssue.defaultLeafHook(issue)
+      default:
+        return SchemaIssue.defaultLeafHook(issue)
+    }
+  },
+  checkHook: (issue) => {
+    const message = issue.filter.annotations?.message ?? issue.filter.annotations?.expected
+    return message === undefined ? undefined : message.startsWith("a ") ? `expected ${message}` : message
+  }
+})
+
+const decode = SchemaParser.decodeUnknownResult(JsonForm)
+
+/** Deep enough for the innermost field of a record, and no deeper than a stack can take. */
+const depth = 5
+
+/** The record without its null fields, at every level where null means absence. */
+const dropNulls = (value: unknown, levels = depth): unknown => {
+  if (typeof value !== "object" || value === null || levels === 0) return value
+  if (Array.isArray(value)) return value.map((item) => dropNulls(item, levels - 1))
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([name, field]) => (field === null ? [] : [[name, dropNulls(field, levels - 1)]]))
+  )
+}
+
+/** The reason why the guard did not take an object. */
+const explain = (value: object, allowUnknownFields: boolean): Violation => {
+  const misnamed = allowUnknownFields ? undefined : unknownIn(value, recordNames, [])
+  if (misnamed !== undefined) return misnamed
+  const decoded = decode(dropNulls(value))
+  if (Result.isSuccess(decoded)) return unknownField(value) ?? { path: [], message: "is not a valid record" }
+  const issue = format(decoded.failure).issues[0]
+  const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
+  return { path, message: issue?.message ?? "is not a valid record" }
+}
+
+/** What a line must hold, beyond the rules of the service. */
+export interface CheckOptions {
+  /** Let fields pass that the service does not know. Default: they are refused. */
+  readonly allowUnknownFields?: boolean | undefined
+  /** Refuse records that do not carry their own `accessToken`. Default: they pass. */
+  readonly requireAccessToken?: boolean | undefined
+}
+
+/**
+ * Makes the check of one parsed line: `undefined` for a record, or the first reason why it is none. Takes what `JSON.parse` gives.
+ * Costs a fifth of a microsecond where there is nothing to say.
+ */
+export const makeCheck =
+  ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}): ((
+    value: unknown
+  ) => Violation | undefined) =>
+  (value) => {
+    if (!Guard.isRecord(value, allowUnknownFields)) {
+      return typeof value !== "object" || value === null || Array.isArray(value)
+        ? { path: [], message: "expected a JSON object" }
+        : explain(value, allowUnknownFields)
+    }
+    const record = value as Guard.Parsed
+    return (
+      ruleBroken(record) ??
+      (requireAccessToken && record.accessToken == null
+        ? violation("accessToken", "is required here: without it nobody will know the token's value")
+        : undefined)
+    )
+  }

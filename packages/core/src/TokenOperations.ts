@@ -1,0 +1,247 @@
+/**
+ * The two operations as a service: `createBatch` hands a batch in, `batchStatus` asks how far it has come.
+ *
+ * Neither repeats a call by itself: whether a call may be repeated is for the caller to know (see `CreateAnswer`), all but one case:
+ * after a 401 the bearer is asked for afresh, and where another one comes the call is made once more with it.
+ *
+ * The service needs an `HttpClient`, the `Credentials` and the `AuthleteConfig`. Redirects are not followed, whatever the client:
+ * they would carry the bearer elsewhere. The platform's own spans are turned off here, in favour of one per operation that holds
+ * no header and no body.
+ *
+ * @example
+ * ```ts
+ * import { AuthleteConfig, Credentials, TokenOperations } from "@tokenbatch/core"
+ * import { Effect, Layer, Redacted } from "effect"
+ * import { FetchHttpClient } from "effect/http"
+ *
+ * const Live = TokenOperations.TokenOperations.layer.pipe(
+ *   Layer.provide(AuthleteConfig.AuthleteConfig.layer({ baseUrl: "https://us.authlete.com", serviceId: "1234" })),
+ *   Layer.provide(Credentials.Credentials.layerConfig),
+ *   Layer.provide(FetchHttpClient.layer)
+ * )
+ *
+ * const program = Effect.gen(function* () {
+ *   const operations = yield* TokenOperations.TokenOperations
+ *   const receipt = yield* operations.createBatch([
+ *     { grantType: "AUTHORIZATION_CODE", clientId: 26837717140341n, subject: "john", accessToken: Redacted.make("old-value") }
+ *   ])
+ *   return yield* operations.batchStatus(receipt.requestId)
+ * }).pipe(Effect.provide(Live))
+ * ```
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FetchHttpClient from "effect/http/FetchHttpClient"
+import * as HttpApiClient from "effect/http-api/HttpApiClient"
+import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
+import * as HttpBody from "effect/http/HttpBody"
+import * as HttpClient from "effect/http/HttpClient"
+import * as HttpClientError from "effect/http/HttpClientError"
+import * as HttpClientRequest from "effect/http/HttpClientRequest"
+import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Duration from "effect/Duration"
+import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import { AuthleteConfig } from "./AuthleteConfig.ts"
+import { RequestTimeout, type AuthleteError } from "./AuthleteError.ts"
+import { Credentials } from "./Credentials.ts"
+import * as HttpAnswer from "./HttpAnswer.ts"
+import { tokenValues } from "./Secrets.ts"
+import {
+  CreateResponse,
+  RequestId,
+  StatusResponse,
+  statusFromResponse,
+  type BatchStatus,
+  type Receipt
+} from "./TokenBatch.ts"
+import { formatPath, InvalidRequest, makeCheck, toJson, type TokenCreateRequest } from "./TokenCreateRequest.ts"
+import { Authorization, TokenOperationsApi } from "./TokenOperationsApi.ts"
+import { version } from "./version.ts"
+
+/** Options of the create operation. */
+export interface CreateOptions {
+  /** Have the batch processed without creating anything. Default false. */
+  readonly dryRun?: boolean | undefined
+}
+
+/** Create a batch, ask for its status. */
+export class TokenOperations extends Context.Service<
+  TokenOperations,
+  {
+    /** Hands a batch in. The requests are checked before anything is sent. */
+    readonly createBatch: (
+      requests: ReadonlyArray<TokenCreateRequest>,
+      options?: CreateOptions
+    ) => Effect.Effect<Receipt, AuthleteError | InvalidRequest>
+    /**
+     * Hands in a batch that is encoded and checked already: a JSON array of records in UTF-8. The bytes must not change before the
+     * effect has ended.
+     */
+    readonly createBatchEncoded: (body: Uint8Array, options?: CreateOptions) => Effect.Effect<Receipt, AuthleteError>
+    /** How far a batch has come. */
+    readonly batchStatus: (requestId: RequestId) => Effect.Effect<BatchStatus, AuthleteError>
+  }
+>()("@tokenbatch/core/TokenOperations") {
+  /** The service at the address of the `AuthleteConfig`. */
+  static readonly layer: Layer.Layer<TokenOperations, never, HttpClient.HttpClient | Credentials | AuthleteConfig> =
+    Layer.effect(
+      TokenOperations,
+      Effect.suspend(() => make)
+    )
+
+  /** Everything from the environment: see `AuthleteConfig.layerConfig` and `Credentials.layerConfig`. */
+  static readonly layerConfig = Layer.suspend(() =>
+    TokenOperations.layer.pipe(Layer.provide([AuthleteConfig.layerConfig(), Credentials.layerConfig]))
+  )
+
+  /**
+   * For tests: a service made of two functions. `createBatch` goes through `createBatchEncoded`, as it does in the real one. What is
+   * not given dies when it is called.
+   */
+  static readonly layerTest = (
+    operations: Partial<Pick<TokenOperations["Service"], "createBatchEncoded" | "batchStatus">>
+  ): Layer.Layer<TokenOperations> =>
+    Layer.sync(TokenOperations, () =>
+      TokenOperations.of(
+        withTyped({
+          createBatchEncoded:
+            operations.createBatchEncoded ?? (() => Effect.die("createBatchEncoded was not expected")),
+          batchStatus: operations.batchStatus ?? (() => Effect.die("batchStatus was not expected"))
+        })
+      )
+    )
+}
+
+const check = makeCheck()
+
+/** Typed requests as a request body. */
+export const encode = (requests: ReadonlyArray<TokenCreateRequest>): Result.Result<Uint8Array, InvalidRequest> => {
+  const texts: Array<string> = []
+  for (const [index, request] of requests.entries()) {
+    const text = toJson(request)
+    const broken = Result.isFailure(text) ? text.failure : check(JSON.parse(text.success))
+    if (broken !== undefined || Result.isFailure(text)) {
+      return Result.fail(
+        new InvalidRequest({ index, field: formatPath(broken?.path ?? []), reason: broken?.message ?? "is invalid" })
+      )
+    }
+    texts.push(text.success)
+  }
+  return Result.succeed(new TextEncoder().encode(`[${texts.join(",")}]`))
+}
+
+const withTyped = (
+  operations: Pick<TokenOperations["Service"], "createBatchEncoded" | "batchStatus">
+): TokenOperations["Service"] => ({
+  ...operations,
+  createBatch: (requests, options) =>
+    Effect.flatMap(Effect.fromResult(encode(requests)), (body) => operations.createBatchEncoded(body, options))
+})
+
+/** The body of the request that is being made, in place of the one that the derived client would encode. */
+const EncodedBody = Context.Reference<HttpBody.HttpBody>("@tokenbatch/core/TokenOperations/EncodedBody", {
+  defaultValue: () => HttpBody.empty
+})
+
+/** Puts the bearer on a request, and repeats it once with a fresh one after a 401. */
+const authorize = HttpApiMiddleware.layerClient(
+  Authorization,
+  Effect.gen(function* () {
+    const credentials = yield* Credentials
+    return ({ next, request }) =>
+      Effect.gen(function* () {
+        const bearer = yield* credentials.bearer
+        const response = yield* next(HttpClientRequest.bearerToken(request, bearer))
+        if (response.status !== 401) return response
+        const fresh = yield* credentials.fresh(bearer)
+        return Redacted.value(fresh) === Redacted.value(bearer)
+          ? response
+          : yield* next(HttpClientRequest.bearerToken(request, fresh))
+      })
+  })
+)
+
+const decodeCreate = Schema.decodeUnknownEffect(CreateResponse)
+const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
+
+const make = Effect.gen(function* () {
+  const config = yield* AuthleteConfig
+  const credentials = yield* Credentials
+  const httpClient = (yield* HttpClient.HttpClient).pipe(
+    HttpClient.mapRequestEffect((request) =>
+      Effect.map(EncodedBody, (body) =>
+        HttpClientRequest.setHeader(
+          body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body),
+          "user-agent",
+          `tokenbatch/${version}`
+        )
+      )
+    )
+  )
+  const client = yield* HttpApiClient.makeWith(TokenOperationsApi, { httpClient, baseUrl: config.baseUrl }).pipe(
+    Effect.provide(authorize)
+  )
+
+  const call = <A>(
+    request: Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>,
+    decode: (body: unknown) => Effect.Effect<A, unknown>,
+    body?: Uint8Array
+  ): Effect.Effect<A, AuthleteError> =>
+    Effect.gen(function* () {
+      const bearer = Redacted.value(yield* credentials.bearer)
+      const secrets = () => [bearer, ...(body === undefined ? [] : tokenValues(body))]
+      const response = yield* Effect.catch(request, (error) =>
+        HttpClientError.isHttpClientError(error)
+          ? Effect.fail(HttpAnswer.fromHttpClientError(error, secrets))
+          : Effect.die(error)
+      )
+      return yield* HttpAnswer.read(response, decode, secrets)
+    }).pipe(
+      Effect.timeoutOrElse({
+        duration: config.requestTimeout,
+        // Whether the connection stood by then cannot be known.
+        orElse: () => new RequestTimeout({ timeout: Duration.toMillis(config.requestTimeout), sent: true })
+      }),
+      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
+      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+    )
+
+  const createBatchEncoded = Effect.fn("TokenOperations.createBatch")((body: Uint8Array, options?: CreateOptions) =>
+    call(
+      client
+        .createBatch({
+          params: { serviceId: config.serviceId },
+          query: { dryRun: options?.dryRun },
+          payload: [],
+          responseMode: "response-only"
+        })
+        .pipe(Effect.provideService(EncodedBody, HttpBody.uint8Array(body, "application/json"))),
+      (json) =>
+        Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) =>
+          requestId == null || requestId === ""
+            ? Effect.fail("an acceptance without a requestId")
+            : Effect.succeed<Receipt>({
+                requestId: RequestId.make(requestId),
+                ...(resultCode == null ? undefined : { resultCode }),
+                ...(resultMessage == null ? undefined : { resultMessage })
+              })
+        ),
+      body
+    )
+  )
+
+  const batchStatus = Effect.fn("TokenOperations.batchStatus")((requestId: RequestId) =>
+    call(
+      client.batchStatus({
+        params: { serviceId: config.serviceId, tokenBatchRequestId: requestId },
+        responseMode: "response-only"
+      }),
+      (json) => Effect.map(decodeStatus(json), statusFromResponse)
+    )
+  )
+
+  return TokenOperations.of(withTyped({ createBatchEncoded, batchStatus }))
+})

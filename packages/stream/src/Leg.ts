@@ -1,0 +1,62 @@
+/**
+ * A leg: one process's share of a run. What its batches have to know of one another: whether the service has taken any, whether and
+ * why the run stops, and where events go.
+ *
+ * A stop has two moments. When the leg is `stopping`, nothing more is read or submitted, and what waits for its next attempt waits no
+ * longer. When it is `halted`, the grace of what is in flight is over as well.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Semaphore from "effect/Semaphore"
+import type { RunEvent, StopReason } from "./RunEvent.ts"
+
+/** Why a leg stops. */
+export interface Stop {
+  readonly reason: StopReason
+  readonly message: string
+}
+
+/** One process's share of a run. Its fields change as the leg goes on. */
+export interface Leg {
+  /** Passes an event on; waits while whoever reads them is slow. */
+  readonly emit: (event: RunEvent) => Effect.Effect<void>
+  /** Whether the service has taken a create call of this leg. */
+  anyTaken: boolean
+  /** Held by the one call that is made while nothing has been taken yet. */
+  readonly first: Semaphore.Semaphore
+  readonly stopping: Deferred.Deferred<Stop>
+  readonly halted: Deferred.Deferred<void>
+}
+
+/** A leg that has just begun. */
+export const make = (emit: Leg["emit"]): Effect.Effect<Leg> =>
+  Effect.gen(function* () {
+    return {
+      emit,
+      anyTaken: false,
+      first: yield* Semaphore.make(1),
+      stopping: yield* Deferred.make<Stop>(),
+      halted: yield* Deferred.make<void>()
+    }
+  })
+
+/** Stops the leg. The first reason is the one that is told. */
+export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
+  if (yield* Deferred.succeed(leg.stopping, { reason, message })) {
+    yield* leg.emit({ _tag: "RunStopping", reason, message })
+  }
+})
+
+/** Whether nothing more is to be submitted. */
+export const isStopping = (leg: Leg): Effect.Effect<boolean> => Deferred.isDone(leg.stopping)
+
+/** Sleeps, and tells whether the leg began to stop meanwhile. */
+export const sleepUnlessStopping = (leg: Leg, millis: number): Effect.Effect<boolean> =>
+  Effect.raceFirst(Effect.as(Effect.sleep(millis), false), Effect.as(Deferred.await(leg.stopping), true))
+
+/** Runs an effect until the leg is halted; `onHalted` is the result if that comes first. */
+export const untilHalted = <A, E, R, B>(
+  leg: Leg,
+  effect: Effect.Effect<A, E, R>,
+  onHalted: () => B
+): Effect.Effect<A | B, E, R> => Effect.raceFirst(effect, Effect.map(Deferred.await(leg.halted), onHalted))

@@ -1,0 +1,139 @@
+/**
+ * From a receipt to an outcome: asks for the status by a schedule until there is a result or the deadline has passed.
+ *
+ * An answer that settles nothing (an unknown id, a 5xx, a page of HTML, a reset) is asked again. The deadline counts only time in
+ * which the service answers, so that an outage does not turn everything in flight into unresolved.
+ */
+import { AuthleteError, Secrets, TokenOperations, type TokenBatch } from "@tokenbatch/core"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Leg from "./Leg.ts"
+import * as PollSchedule from "./PollSchedule.ts"
+import { defaultGiveUpAfter } from "./Submission.ts"
+
+/** What became of an accepted batch, and how often it was asked after. */
+export type Outcome =
+  | { readonly _tag: "Succeeded"; readonly polls: number }
+  | {
+      readonly _tag: "Failed"
+      readonly code: string
+      readonly message: string
+      readonly tokenCount?: number
+      readonly polls: number
+    }
+  | { readonly _tag: "Unresolved"; readonly code: string; readonly message: string; readonly polls: number }
+
+/** Options of {@link poll}. */
+export interface Options {
+  /** The delay before each poll. Default `PollSchedule.exponential()`. */
+  readonly pollSchedule?: Schedule.Schedule<unknown> | undefined
+  /** How long to wait for a result, while the service answers. Default 15 minutes. */
+  readonly pollTimeout?: Duration.Input | undefined
+  /** How long the service may be away. Default 1 hour. */
+  readonly giveUpAfter?: Duration.Input | undefined
+}
+
+export const defaultPollTimeout = Duration.minutes(15)
+
+/** Whether a failed poll shows that the service is there. */
+const isAnswer = (error: AuthleteError.AuthleteError): boolean =>
+  (error._tag === "ResultError" || error._tag === "UnexpectedResponse") && error.status >= 400 && error.status < 500
+
+/**
+ * Waits for the outcome of a batch. Never fails: what happened is the result.
+ *
+ * @param secrets the token values of the batch, which a service may quote in its error description
+ */
+export const poll = Effect.fnUntraced(function* (
+  leg: Leg.Leg,
+  requestId: TokenBatch.RequestId,
+  secrets: () => ReadonlyArray<string>,
+  {
+    giveUpAfter = defaultGiveUpAfter,
+    pollSchedule = PollSchedule.exponential(),
+    pollTimeout = defaultPollTimeout
+  }: Options = {}
+): Effect.fn.Return<Outcome, never, TokenOperations.TokenOperations> {
+  const operations = yield* TokenOperations.TokenOperations
+  const nextDelay = yield* Schedule.toStep(pollSchedule)
+  const deadline = Duration.toMillis(pollTimeout)
+  const awayLimit = Duration.toMillis(giveUpAfter)
+
+  let polls = 0
+  let waited = 0
+  let asked = yield* Clock.currentTimeMillis
+  let answered = asked
+  let last = { code: "NO_RESULT", message: "the service has not said how the batch ended" }
+  let retryAfter = 0
+
+  const unresolved = (why: { readonly code: string; readonly message: string }): Outcome => ({
+    _tag: "Unresolved",
+    ...why,
+    polls
+  })
+  const stopped = () =>
+    unresolved({ code: "STOPPED", message: "the run stopped before the service had said how the batch ended" })
+
+  for (;;) {
+    const delay = yield* Effect.option(nextDelay(asked, undefined))
+    if (delay._tag === "None") return unresolved(last)
+    const millis = Math.max(Duration.toMillis(delay.value[1]), retryAfter)
+    const answer = yield* Leg.untilHalted(
+      leg,
+      Effect.delay(Effect.result(operations.batchStatus(requestId)), millis),
+      () => "halted" as const
+    )
+    if (answer === "halted") return stopped()
+
+    polls++
+    const now = yield* Clock.currentTimeMillis
+    retryAfter = 0
+    if (Result.isSuccess(answer) || isAnswer(answer.failure)) {
+      waited += now - asked
+      answered = now
+    }
+    asked = now
+
+    if (Result.isSuccess(answer)) {
+      const status = answer.success
+      if (status.state === "Succeeded") return { _tag: "Succeeded", polls }
+      if (status.state === "Failed") {
+        const hidden = secrets()
+        return {
+          _tag: "Failed",
+          code: Secrets.strike(status.errorCode ?? "FAILED", hidden),
+          message: Secrets.strike(status.errorDescription ?? "the service gave no reason", hidden),
+          ...(status.tokenCount === undefined ? undefined : { tokenCount: status.tokenCount }),
+          polls
+        }
+      }
+      last =
+        status.state === "Unknown"
+          ? {
+              code: "UNKNOWN_RESULT",
+              message: `the service gave a result that is not known: ${Secrets.strike(status.result ?? "", secrets())}`
+            }
+          : { code: "NO_RESULT", message: "the batch was still being worked on at the deadline" }
+    } else {
+      const error = answer.failure
+      last = { code: AuthleteError.code(error), message: error.message }
+      if (error._tag === "RateLimited") retryAfter = error.retryAfter ?? 0
+      if (
+        (error._tag === "ResultError" || error._tag === "UnexpectedResponse") &&
+        (error.status === 401 || error.status === 403)
+      ) {
+        yield* Leg.stop(leg, "CredentialsRefused", error.message)
+        return unresolved(last)
+      }
+    }
+
+    if (waited >= deadline) return unresolved(last)
+    if (now - answered >= awayLimit) {
+      yield* Leg.stop(leg, "GivenUp", `the service has not answered for too long: ${last.message}`)
+      return unresolved(last)
+    }
+  }
+})

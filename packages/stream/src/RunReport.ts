@@ -1,0 +1,33 @@
+/**
+ * The report of a run: what became of every line, and the exit code that says it in one number.
+ */
+import { RunReport } from "./RunEvent.ts"
+import type { RunState } from "./RunState.ts"
+
+export { RunReport }
+
+/** The report of a state. `now`: milliseconds since the Unix epoch. */
+export const fromState = (state: RunState, now: number): RunReport => ({
+  runId: state.runId,
+  complete: state.complete,
+  dryRun: state.dryRun,
+  records: state.records,
+  batches: state.batches,
+  withoutAccessToken: state.withoutAccessToken,
+  polls: state.polls,
+  elapsedMs: now - state.startedAt,
+  ...(state.stopped === undefined ? undefined : { stopped: state.stopped })
+})
+
+/**
+ * The exit code of a run, the first that fits: 4 the credentials were refused; 2 the address was wrong and nothing was submitted; 3
+ * something is unresolved or not submitted, or the input was not read to its end; 1 some records are failed or rejected; 0 all are
+ * created or existing.
+ */
+export const exitCode = ({ complete, records, stopped }: RunReport): 0 | 1 | 2 | 3 | 4 => {
+  if (stopped?.reason === "CredentialsRefused") return 4
+  if (stopped?.reason === "WrongAddress") return 2
+  if (records.unresolved > 0 || records.notSubmitted > 0 || !complete) return 3
+  if (records.failed > 0 || records.rejected > 0) return 1
+  return 0
+}

@@ -1,0 +1,129 @@
+/**
+ * From a batch to its receipt: makes the create call, and again where the batch was certainly not taken.
+ *
+ * What an answer means is said by `CreateAnswer` alone; here is what is done about it. A batch that may have been taken is never sent
+ * again, except under a dry run, where nothing can be created. The first batch of a leg goes alone until one is taken, so that a
+ * wrong address or credential costs one call.
+ */
+import { AuthleteError, CreateAnswer, TokenOperations, type TokenBatch } from "@tokenbatch/core"
+import * as Clock from "effect/Clock"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import * as Leg from "./Leg.ts"
+
+/** What became of handing a batch in. Codes and messages are the last answer's. */
+export type Submitted =
+  | { readonly _tag: "Taken"; readonly receipt: TokenBatch.Receipt }
+  /** Certainly not taken, for something in it. */
+  | { readonly _tag: "Refused"; readonly code: string; readonly message: string }
+  | { readonly _tag: "InDoubt"; readonly code: string; readonly message: string }
+  /** Certainly not taken, and the leg has stopped. */
+  | { readonly _tag: "NotSubmitted"; readonly code: string; readonly message: string }
+
+/** What the retry schedule is told: the answer, and how long the service asked to wait, in milliseconds. */
+export interface NotTaken {
+  readonly error: AuthleteError.AuthleteError
+  readonly retryAfter: number | undefined
+}
+
+/** Options of {@link submit}. */
+export interface Options {
+  readonly dryRun?: boolean | undefined
+  /** Delays between attempts. Default {@link defaultRetrySchedule}. Where it ends, the attempts have run out. */
+  readonly retrySchedule?: Schedule.Schedule<unknown, NotTaken> | undefined
+  /** The attempts of a batch have run out after this long without being taken. Default 1 hour. */
+  readonly giveUpAfter?: Duration.Input | undefined
+}
+
+export const defaultGiveUpAfter = Duration.hours(1)
+
+/** From half a second, doubling up to 30 seconds, jittered; never less than the service asked for. */
+export const defaultRetrySchedule: Schedule.Schedule<unknown, NotTaken> = Schedule.min([
+  Schedule.exponential("500 millis"),
+  Schedule.spaced("30 seconds")
+]).pipe(
+  Schedule.jittered,
+  Schedule.setInputType<NotTaken>(),
+  Schedule.modifyDelay(({ duration, input }) =>
+    Effect.succeed(Duration.max(duration, Duration.millis(input.retryAfter ?? 0)))
+  )
+)
+
+/** A batch to be handed in: its number in the run, and its body. */
+export interface Job {
+  readonly batch: number
+  readonly body: Uint8Array
+}
+
+/** Hands a batch in. Never fails: what happened is the result. */
+export const submit = Effect.fnUntraced(function* (
+  leg: Leg.Leg,
+  job: Job,
+  options: Options = {}
+): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
+  if (leg.anyTaken) return yield* attempts(leg, job, options)
+  yield* leg.first.take(1)
+  // Whoever waited here may find that somebody else's call was taken meanwhile.
+  if (leg.anyTaken) {
+    yield* leg.first.release(1)
+    return yield* attempts(leg, job, options)
+  }
+  return yield* Effect.ensuring(attempts(leg, job, options), leg.first.release(1))
+})
+
+const attempts = Effect.fnUntraced(function* (
+  leg: Leg.Leg,
+  { batch, body }: Job,
+  { dryRun = false, giveUpAfter = defaultGiveUpAfter, retrySchedule = defaultRetrySchedule }: Options
+): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
+  const operations = yield* TokenOperations.TokenOperations
+  const nextDelay = yield* Schedule.toStep(retrySchedule)
+  let notTakenSince: number | undefined
+  let last = { code: "STOPPED", message: "the run stopped before the batch was sent" }
+  for (let attempt = 1; ; attempt++) {
+    if (yield* Leg.isStopping(leg)) return { _tag: "NotSubmitted", ...last }
+
+    const answer = yield* Leg.untilHalted(
+      leg,
+      Effect.result(operations.createBatchEncoded(body, { dryRun })),
+      () => "halted" as const
+    )
+    if (answer === "halted") {
+      const message = "the run stopped before the service had answered"
+      return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
+    }
+    if (Result.isSuccess(answer)) {
+      leg.anyTaken = true
+      return { _tag: "Taken", receipt: answer.success }
+    }
+
+    const error = answer.failure
+    const meaning = CreateAnswer.meaning(error, { anyTaken: leg.anyTaken })
+    last = { code: AuthleteError.code(error), message: error.message }
+    switch (meaning._tag) {
+      case "TooLarge":
+      case "Refused":
+        return { _tag: "Refused", ...last }
+      case "CredentialsRefused":
+      case "WrongAddress":
+        yield* Leg.stop(leg, meaning._tag, last.message)
+        return { _tag: "NotSubmitted", ...last }
+      case "InDoubt":
+        if (!dryRun) return { _tag: "InDoubt", ...last }
+    }
+
+    const now = yield* Clock.currentTimeMillis
+    notTakenSince ??= now
+    const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
+    const delay = yield* Effect.option(nextDelay(now, { error, retryAfter }))
+    const millis = delay._tag === "Some" ? Duration.toMillis(delay.value[1]) : Infinity
+    if (now + millis - notTakenSince > Duration.toMillis(giveUpAfter)) {
+      yield* Leg.stop(leg, "GivenUp", `the service has not taken a batch for too long: ${last.message}`)
+      return { _tag: "NotSubmitted", ...last }
+    }
+    yield* leg.emit({ _tag: "BatchRetried", batch, attempt, ...last, delay: millis })
+    yield* Leg.sleepUnlessStopping(leg, millis)
+  }
+})

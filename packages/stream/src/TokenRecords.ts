@@ -1,0 +1,440 @@
+/**
+ * From bytes to numbered records and rejections: lines are found, parsed and checked, and pass as the bytes they came as.
+ *
+ * The unit is a {@link RecordPage}: a stretch of the input, the places of its records, and its rejections. Pages lie end to end over
+ * the whole input, so that whoever comes after knows of every byte. A page is a view of the buffer that was read: it is valid until
+ * the next one is pulled.
+ *
+ * A line that cannot be a record is never an error: it becomes a {@link Rejection} with the position, a reason in our own words and
+ * the field. Its content is quoted nowhere.
+ *
+ * ## Where the time goes
+ *
+ * `JSON.parse` takes four fifths of it. Everything else is one synchronous loop over a page with no allocation a record but the
+ * parsed value: newlines are found by the platform's own search, a page that is all ASCII is sliced as Latin-1, and positions go into
+ * typed arrays that the next page reuses.
+ */
+import { TokenCreateRequest } from "@tokenbatch/core"
+import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { isAscii, isUtf8 } from "node:buffer"
+import { findColumn, findMalformed } from "./JsonScan.ts"
+
+/** Where a line stands. */
+export const Position = Schema.Struct({
+  /** The input's name, where there is one. */
+  file: Schema.optionalKey(Schema.String),
+  /** From 1, in its file. */
+  line: Schema.Int,
+  /** In bytes from the beginning of its file, after decompression. */
+  offset: Schema.Int
+})
+export interface Position extends Schema.Schema.Type<typeof Position> {}
+
+/** A line that cannot be a record: where, and a reason that a person can act on. It holds nothing of the line. */
+export const Rejection = Schema.Struct({
+  ...Position.fields,
+  reason: Schema.String,
+  /** The field, as in `authorizationDetails.elements[0].type`. */
+  field: Schema.optionalKey(Schema.String),
+  /** In characters from 1. */
+  column: Schema.optionalKey(Schema.Int)
+})
+export interface Rejection extends Schema.Schema.Type<typeof Rejection> {}
+
+/** A stretch of the input and what stands on its lines. Valid until the next page is pulled. */
+export interface RecordPage {
+  readonly file: string | undefined
+  /** All bytes of the stretch, those of blank and rejected lines included. */
+  readonly bytes: Uint8Array
+  /** How many records there are; the arrays below may be longer. */
+  readonly count: number
+  /** Record `i` is `bytes.subarray(starts[i], ends[i])`, without its newline. */
+  readonly starts: Int32Array
+  readonly ends: Int32Array
+  /** The line of record `i`, from 1. */
+  readonly lines: Int32Array
+  /** 1 where record `i` carries its own access token, else 0. */
+  readonly keyed: Uint8Array
+  /** In the order of their lines. */
+  readonly rejections: ReadonlyArray<Rejection>
+  /** For rejection `j`, how many records of this page stand before it. */
+  readonly recordsBefore: ReadonlyArray<number>
+}
+
+/** One source of bytes, and what to call it in positions. */
+export interface Input<E = never, R = never> {
+  readonly name?: string | undefined
+  readonly bytes: Stream.Stream<Uint8Array, E, R>
+}
+
+/** Options of {@link fromInputs}. */
+export interface Options extends TokenCreateRequest.CheckOptions {
+  /** A longer line, in bytes, is rejected and read past without being held. Default 1 MiB. */
+  readonly maxLineBytes?: number | undefined
+  /** End after this many records, as if the input ended there. Default: no limit. */
+  readonly limit?: number | undefined
+  /** Called with each rejected line itself, which holds secrets. Not called for lines over the limit, which are not held. */
+  readonly onRejectedLine?: ((position: Position, line: Redacted.Redacted) => void) | undefined
+}
+
+/** The default of `maxLineBytes`: 1 MiB. */
+export const defaultMaxLineBytes = 1024 * 1024
+
+const newline = 10
+
+/** Text is made of this many bytes at once: a string that dies young, and one search for many newlines. */
+const sliceSize = 16 * 1024
+
+/** Node's own slices, which skip what `toString` has to find out first. */
+interface Buffer extends globalThis.Buffer {
+  readonly latin1Slice: (start: number, end: number) => string
+  readonly utf8Slice: (start: number, end: number) => string
+}
+const unparsed = Symbol("unparsed")
+
+const parse = (text: string): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return unparsed
+  }
+}
+
+/** What goes on from one input to the next. */
+interface Progress {
+  records: number
+}
+
+/**
+ * The hot loop's state for one input: mutable, and reused from page to page.
+ */
+class Framer {
+  readonly file: string | undefined
+  readonly maxLineBytes: number
+  readonly limit: number
+  readonly check: (value: unknown) => TokenCreateRequest.Violation | undefined
+  readonly onRejectedLine: Options["onRejectedLine"]
+  readonly progress: Progress
+
+  /** The line that the next byte belongs to, and where it began. */
+  line = 1
+  lineOffset = 0
+  /** The beginning of a line whose end has not been read. */
+  carry = Buffer.allocUnsafe(8192) as Buffer
+  carried = 0
+  /** Inside a line over the limit. */
+  skipping = false
+
+  starts = new Int32Array(4096)
+  ends = new Int32Array(4096)
+  lines = new Int32Array(4096)
+  keyed = new Uint8Array(4096)
+  count = 0
+  rejections: Array<Rejection> = []
+  recordsBefore: Array<number> = []
+
+  constructor(file: string | undefined, options: Options, progress: Progress) {
+    this.file = file
+    this.maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
+    this.limit = options.limit ?? Infinity
+    this.check = TokenCreateRequest.makeCheck(options)
+    this.onRejectedLine = options.onRejectedLine
+    this.progress = progress
+  }
+
+  get done(): boolean {
+    return this.progress.records >= this.limit
+  }
+
+  /** Takes a chunk and gives the pages that it completes: none, or one for a line carried over and one for the lines inside. */
+  *push(chunk: Uint8Array): Generator<RecordPage> {
+    let start = 0
+    if (this.skipping || this.carried > 0) {
+      const end = chunk.indexOf(newline)
+      const head = chunk.subarray(0, end === -1 ? chunk.length : end + 1)
+      if (this.skipping) {
+        yield this.skip(head, end !== -1)
+      } else {
+        this.append(head)
+        if (end !== -1) yield this.takeCarried()
+        else if (this.carried > this.maxLineBytes) yield this.overlong()
+      }
+      if (this.done || end === -1) return
+      start = end + 1
+    }
+    const last = chunk.lastIndexOf(newline)
+    if (last >= start) {
+      yield this.scan(asBuffer(chunk.subarray(start, last + 1)))
+      if (this.done) return
+      start = last + 1
+    }
+    if (start < chunk.length) {
+      this.append(chunk.subarray(start))
+      if (this.carried > this.maxLineBytes) yield this.overlong()
+    }
+  }
+
+  /** The page of a last line without a newline. */
+  *end(): Generator<RecordPage> {
+    if (this.carried > 0) yield this.takeCarried()
+  }
+
+  append(bytes: Uint8Array): void {
+    const needed = this.carried + bytes.length
+    if (needed > this.carry.length) {
+      const larger = Buffer.allocUnsafe(Math.max(needed, this.carry.length * 2)) as Buffer
+      this.carry.copy(larger, 0, 0, this.carried)
+      this.carry = larger
+    }
+    this.carry.set(bytes, this.carried)
+    this.carried = needed
+  }
+
+  takeCarried(): RecordPage {
+    const page = this.scan(this.carry.subarray(0, this.carried) as Buffer)
+    this.carried = 0
+    return page
+  }
+
+  /** A carried line has outgrown the limit: let go of it, and read past the rest. */
+  overlong(): RecordPage {
+    this.begin()
+    this.reject(`the line is longer than ${this.maxLineBytes} bytes`)
+    const bytes = this.carry.subarray(0, this.carried) as Buffer
+    this.skipping = true
+    this.carried = 0
+    this.lineOffset += bytes.length
+    return this.page(bytes)
+  }
+
+  skip(bytes: Uint8Array, isEnd: boolean): RecordPage {
+    this.begin()
+    this.lineOffset += bytes.length
+    if (isEnd) {
+      this.skipping = false
+      this.line++
+    }
+    return this.page(bytes)
+  }
+
+  begin(): void {
+    this.count = 0
+    this.rejections = []
+    this.recordsBefore = []
+  }
+
+  page(bytes: Uint8Array): RecordPage {
+    const { file, count, starts, ends, lines, keyed, rejections, recordsBefore } = this
+    return { file, bytes, count, starts, ends, lines, keyed, rejections, recordsBefore }
+  }
+
+  /** Whole lines, and perhaps a last one without its newline. */
+  scan(bytes: Buffer): RecordPage {
+    this.begin()
+    const ascii = isAscii(bytes)
+    const utf8 = ascii || isUtf8(bytes)
+    const base = this.lineOffset
+    let start = 0
+    while (start < bytes.length && !this.done) {
+      // As Latin-1 every byte is a character, so places in the text are places in the bytes.
+      const sliceEnd = this.sliceEnd(bytes, start)
+      const text = bytes.latin1Slice(start, sliceEnd)
+      for (let from = 0; from < text.length && !this.done;) {
+        const newlineAt = text.indexOf("\n", from)
+        const to = newlineAt === -1 ? text.length : newlineAt
+        this.lineOffset = base + start + from
+        this.takeLine(bytes, start + from, start + to, ascii ? text.substring(from, to) : undefined, utf8)
+        this.line++
+        from = to + 1
+        this.lineOffset = base + Math.min(start + from, bytes.length)
+      }
+      start = this.lineOffset - base
+    }
+    return this.page(bytes.subarray(0, start))
+  }
+
+  /** Where to end a slice of whole lines that begins at `start`. */
+  sliceEnd(bytes: Buffer, start: number): number {
+    if (start + sliceSize >= bytes.length) return bytes.length
+    const before = bytes.lastIndexOf(newline, start + sliceSize)
+    const end = before >= start ? before : bytes.indexOf(newline, start + sliceSize)
+    return end === -1 ? bytes.length : end + 1
+  }
+
+  /** @param ascii the line as text, if it is all ASCII */
+  takeLine(bytes: Buffer, from: number, end: number, ascii: string | undefined, utf8: boolean): void {
+    let start = from
+    // A byte order mark belongs to the file, not to the record.
+    if (this.line === 1 && bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) start += 3
+    if (bytes[start] !== 0x7b && isBlank(bytes, start, end)) return
+    if (end - start > this.maxLineBytes) return this.reject(`the line is longer than ${this.maxLineBytes} bytes`)
+    if (!utf8 && !isUtf8(bytes.subarray(start, end))) {
+      return this.rejectLine(bytes, start, end, {
+        reason: `the line is not valid UTF-8${looksLikeUtf16(bytes, start, end) ? " (is the file UTF-16?)" : ""}`,
+        column: validPrefix(bytes, start, end) + 1
+      })
+    }
+    const text = ascii ?? bytes.utf8Slice(start, end)
+    const value = parse(text)
+    if (value === unparsed) {
+      const { column, reason } = findMalformed(text)
+      return this.rejectLine(bytes, start, end, { reason: `malformed JSON: ${reason}`, column })
+    }
+    const violation = this.check(value)
+    if (violation !== undefined) {
+      const field = TokenCreateRequest.formatPath(violation.path)
+      return this.rejectLine(bytes, start, end, {
+        reason: violation.message,
+        ...(field === "" ? undefined : { field }),
+        column: findColumn(text, violation.path)
+      })
+    }
+    const index = this.count++
+    if (index === this.starts.length) this.grow()
+    this.starts[index] = start
+    this.ends[index] = end
+    this.lines[index] = this.line
+    this.keyed[index] = (value as { readonly accessToken?: unknown }).accessToken == null ? 0 : 1
+    this.progress.records++
+  }
+
+  rejectLine(bytes: Buffer, start: number, end: number, why: Pick<Rejection, "reason" | "field" | "column">): void {
+    this.rejections.push({ ...this.position(), ...why })
+    this.recordsBefore.push(this.count)
+    this.onRejectedLine?.(this.position(), Redacted.make(bytes.toString("utf8", start, end).replace(/\r$/, "")))
+  }
+
+  reject(reason: string): void {
+    this.rejections.push({ ...this.position(), reason })
+    this.recordsBefore.push(this.count)
+  }
+
+  position(): Position {
+    const { file, line, lineOffset: offset } = this
+    return file === undefined ? { line, offset } : { file, line, offset }
+  }
+
+  grow(): void {
+    const length = this.starts.length * 2
+    const enlarge = <A extends Int32Array | Uint8Array>(old: A, larger: A): A => {
+      larger.set(old)
+      return larger
+    }
+    this.starts = enlarge(this.starts, new Int32Array(length))
+    this.ends = enlarge(this.ends, new Int32Array(length))
+    this.lines = enlarge(this.lines, new Int32Array(length))
+    this.keyed = enlarge(this.keyed, new Uint8Array(length))
+  }
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength) as Buffer
+
+const isBlank = (bytes: Uint8Array, start: number, end: number): boolean => {
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i]
+    if (byte !== 0x20 && byte !== 0x09 && byte !== 0x0d) return false
+  }
+  return true
+}
+
+const looksLikeUtf16 = (bytes: Uint8Array, start: number, end: number): boolean =>
+  (bytes[start] === 0xff && bytes[start + 1] === 0xfe) ||
+  (bytes[start] === 0xfe && bytes[start + 1] === 0xff) ||
+  bytes.subarray(start, Math.min(end, start + 64)).includes(0)
+
+/** How many characters of a line are valid UTF-8 before the first that is not. */
+const validPrefix = (bytes: Buffer, start: number, end: number): number => {
+  let low = 0
+  let high = end - start
+  // A cut inside a character is invalid as well, so the longest valid beginning lies at most three bytes before the first bad byte.
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2)
+    const valid = [0, 1, 2, 3].some((less) => middle >= less && isUtf8(bytes.subarray(start, start + middle - less)))
+    if (valid) low = middle
+    else high = middle - 1
+  }
+  while (low > 0 && !isUtf8(bytes.subarray(start, start + low))) low--
+  return bytes.utf8Slice(start, start + low).length
+}
+
+const pages = <E, R>(framer: Framer, bytes: Stream.Stream<Uint8Array, E, R>): Stream.Stream<RecordPage, E, R> =>
+  Stream.suspend(() => {
+    if (framer.done) return Stream.empty
+    return bytes.pipe(
+      Stream.map((chunk) => framer.push(chunk)),
+      (frames) =>
+        Stream.concat(
+          frames,
+          Stream.sync(() => framer.end())
+        ),
+      // One page at a time: the next one is made only when this one has been used.
+      Stream.flatMap((frames) => Stream.fromIterable(frames, { chunkSize: 1 })),
+      Stream.takeUntil(() => framer.done)
+    )
+  })
+
+/** The records of several inputs, one after another. Lines and offsets are counted in each, records over all. */
+export const fromInputs = <E, R>(
+  inputs: Iterable<Input<E, R>>,
+  options: Options = {}
+): Stream.Stream<RecordPage, E, R> =>
+  Stream.suspend(() => {
+    const progress: Progress = { records: 0 }
+    return Stream.fromIterable(inputs).pipe(
+      Stream.flatMap(({ name, bytes }) => pages(new Framer(name, options, progress), bytes))
+    )
+  })
+
+/** The records of one input. */
+export const fromBytes = <E, R>(
+  bytes: Stream.Stream<Uint8Array, E, R>,
+  options: Options = {}
+): Stream.Stream<RecordPage, E, R> => fromInputs([{ bytes }], options)
+
+/**
+ * Typed requests as records: value `n` of the stream, from 1, is line `n`. They are checked as lines of a file are, so that a request
+ * that breaks a rule becomes a rejection.
+ */
+export const fromRequests = <E, R>(
+  requests: Stream.Stream<TokenCreateRequest.TokenCreateRequest, E, R>,
+  options: Options = {}
+): Stream.Stream<RecordPage, E, R> =>
+  Stream.suspend(() => {
+    const framer = new Framer(undefined, options, { records: 0 })
+    const invalid = new Map<number, TokenCreateRequest.Violation>()
+    let index = 0
+    const toLine = (request: TokenCreateRequest.TokenCreateRequest): string => {
+      index++
+      const json = TokenCreateRequest.toJson(request)
+      if (Result.isSuccess(json)) return json.success
+      invalid.set(index, json.failure)
+      return "!"
+    }
+    const bytes = requests.pipe(
+      Stream.chunks,
+      Stream.map((chunk) => Buffer.from(`${chunk.map(toLine).join("\n")}\n`))
+    )
+    return pages(framer, bytes).pipe(
+      Stream.map((page) =>
+        invalid.size === 0 ? page : { ...page, rejections: page.rejections.map((r) => withViolation(r, invalid)) }
+      )
+    )
+  })
+
+const withViolation = (rejection: Rejection, invalid: Map<number, TokenCreateRequest.Violation>): Rejection => {
+  const violation = invalid.get(rejection.line)
+  if (violation === undefined) return rejection
+  invalid.delete(rejection.line)
+  const { line, offset } = rejection
+  return { line, offset, reason: violation.message, field: TokenCreateRequest.formatPath(violation.path) }
+}
+
+/** The records of a page one by one, for those who want to look at them: copies, valid for good. */
+export const records = (page: RecordPage): ReadonlyArray<{ readonly line: number; readonly bytes: Uint8Array }> =>
+  Array.from({ length: page.count }, (_, i) => ({
+    line: page.lines[i]!,
+    bytes: page.bytes.slice(page.starts[i], page.ends[i])
+  }))
