@@ -1,0 +1,55 @@
+/** How a sandbox behaves: what it is called, how fast it works and what it promises as little as the real service does. */
+import * as Duration from "effect/Duration"
+import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
+
+const Millis = Schema.Number.check(Schema.isGreaterThanOrEqualTo(0))
+
+/** The options in full. Plain data, so that they can be handed to another thread. */
+export const SandboxOptions = Schema.Struct({
+  /** 0 takes any free port. The host is always this machine. */
+  port: Schema.Int,
+  serviceId: Schema.String,
+  bearer: Schema.String,
+  /** Batches worked on at once. */
+  workers: Schema.Int.check(Schema.isGreaterThanOrEqualTo(1)),
+  /** Milliseconds before the first token of a batch. */
+  setupTime: Millis,
+  /** Milliseconds a token. */
+  timePerToken: Millis,
+  /** What a FAILED batch leaves: the tokens before the one that failed, or nothing. */
+  failureMode: Schema.Literals(["prefix", "atomic"]),
+  /** Whether a dry run notices that a token value exists already. */
+  dryRunChecksExisting: Schema.Boolean,
+  /** Scopes that can be given; any if absent. */
+  supportedScopes: Schema.optionalKey(Schema.Array(Schema.String)),
+  /** A larger request body, in bytes, is refused with 413. */
+  maxBodySize: Schema.Int,
+  /** A file that gets a JSON line for each token: its hash and the request that made it. */
+  ledgerFile: Schema.optionalKey(Schema.String)
+})
+export interface SandboxOptions extends Schema.Schema.Type<typeof SandboxOptions> {}
+
+/** Options as people give them: durations in any form, the bearer redacted, and everything may be left out. */
+export interface Input extends Partial<Omit<SandboxOptions, "bearer" | "setupTime" | "timePerToken">> {
+  /** Default: a random one. */
+  readonly bearer?: Redacted.Redacted | undefined
+  /** Default 20 milliseconds. */
+  readonly setupTime?: Duration.Input | undefined
+  /** Default 2 microseconds. */
+  readonly timePerToken?: Duration.Input | undefined
+}
+
+/** Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB. */
+export const make = ({ bearer, setupTime = "20 millis", timePerToken = "2 micros", ...rest }: Input = {}): SandboxOptions => ({
+  port: 0,
+  serviceId: "sandbox",
+  workers: 8,
+  failureMode: "prefix",
+  dryRunChecksExisting: true,
+  maxBodySize: 64 * 1024 * 1024,
+  ...rest,
+  bearer: bearer === undefined ? `sandbox-${crypto.randomUUID()}` : Redacted.value(bearer),
+  setupTime: Duration.toMillis(setupTime),
+  timePerToken: Duration.toMillis(timePerToken)
+})

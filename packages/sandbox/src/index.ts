@@ -1,0 +1,8 @@
+/**
+ * An Authlete stand-in on a loopback socket, with a ledger of what it created, and sample requests to feed it.
+ */
+export * as Ledger from "./Ledger.ts"
+export * as SampleRequests from "./SampleRequests.ts"
+export * as Sandbox from "./Sandbox.ts"
+export * as SandboxOptions from "./SandboxOptions.ts"
+export * as SandboxThread from "./SandboxThread.ts"
