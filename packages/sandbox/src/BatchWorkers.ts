@@ -56,7 +56,12 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
   }
 
   /** Why a record cannot be created, given those before it in its batch. */
-  const whyNot = (record: Requested, tokens: Tokens, batch: ReadonlySet<string>, dryRun: boolean): Failure | undefined => {
+  const whyNot = (
+    record: Requested,
+    tokens: Tokens,
+    batch: ReadonlySet<string>,
+    dryRun: boolean
+  ): Failure | undefined => {
     const scope = supported === undefined ? undefined : record.scopes.find((name) => !supported.has(name))
     if (scope !== undefined) return { code: "SBX500002", description: "A scope is not supported by the service." }
     const inBatch = batch.has(tokens.access) || (tokens.refresh !== undefined && batch.has(tokens.refresh))
@@ -101,11 +106,9 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
       )
     )
   )
-  yield* Effect.forEach(
-    Array.from({ length: options.workers }),
-    () => Effect.forkScoped(Effect.forever(worker)),
-    { discard: true }
-  )
+  yield* Effect.forEach(Array.from({ length: options.workers }), () => Effect.forkScoped(Effect.forever(worker)), {
+    discard: true
+  })
 
   return BatchWorkers.of({
     accept: Effect.fnUntraced(function* (records, dryRun) {

@@ -80,7 +80,11 @@ const server = (options: SandboxOptions.SandboxOptions) =>
       const node = createServer({ keepAliveTimeout: 60_000 })
       // A client keeps its connections; they must not keep the sandbox.
       yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
-      return NodeHttpServer.layer(() => node, { port: options.port, host: "127.0.0.1", gracefulShutdownTimeout: "1 millis" })
+      return NodeHttpServer.layer(() => node, {
+        port: options.port,
+        host: "127.0.0.1",
+        gracefulShutdownTimeout: "1 millis"
+      })
     })
   )
 
@@ -131,9 +135,7 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
           Effect.gen(function* () {
             const status = yield* workers.status(params.tokenBatchRequestId)
             if (status === undefined) {
-              return yield* Effect.fail(
-                makeApiError(400, "SBX400004", "[SBX400004] No batch has this request ID.")
-              )
+              return yield* Effect.fail(makeApiError(400, "SBX400004", "[SBX400004] No batch has this request ID."))
             }
             return { resultCode: "SBX200002", resultMessage: "[SBX200002] The status of the batch.", status }
           })

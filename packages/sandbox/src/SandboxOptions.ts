@@ -41,7 +41,12 @@ export interface Input extends Partial<Omit<SandboxOptions, "bearer" | "setupTim
 }
 
 /** Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB. */
-export const make = ({ bearer, setupTime = "20 millis", timePerToken = "2 micros", ...rest }: Input = {}): SandboxOptions => ({
+export const make = ({
+  bearer,
+  setupTime = "20 millis",
+  timePerToken = "2 micros",
+  ...rest
+}: Input = {}): SandboxOptions => ({
   port: 0,
   serviceId: "sandbox",
   workers: 8,

@@ -21,7 +21,9 @@ export class SandboxThreadError extends Schema.TaggedError<SandboxThreadError>()
   }
 }
 
-type Message = { readonly _tag: "Ready"; readonly baseUrl: string } | { readonly _tag: "Failed"; readonly reason: string }
+type Message =
+  | { readonly _tag: "Ready"; readonly baseUrl: string }
+  | { readonly _tag: "Failed"; readonly reason: string }
 
 /** A sandbox in a thread, until the scope closes. @param entry the file that calls {@link main} */
 export const start = (

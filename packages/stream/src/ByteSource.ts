@@ -41,12 +41,12 @@ export const fromFile = (path: string): Stream.Stream<Uint8Array, PlatformError.
     })
   ).pipe(Stream.scoped)
 
-type Format = DecompressionError["format"]
+export type Format = DecompressionError["format"]
 
 const magicSize = 4
 
-/** What begins like this. A zstd file may begin with a skippable frame. */
-const formatOf = (head: Uint8Array): Format | undefined => {
+/** What begins with these bytes, four of them at least; `undefined` for plain input. A zstd file may begin with a skippable frame. */
+export const formatOf = (head: Uint8Array): Format | undefined => {
   if (head[0] === 0x1f && head[1] === 0x8b) return "gzip"
   if (head.length < magicSize) return undefined
   const magic = new DataView(head.buffer, head.byteOffset).getUint32(0, true)

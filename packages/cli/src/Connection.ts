@@ -1,0 +1,84 @@
+/** From flags and environment to the service that a command calls. */
+import { AuthleteConfig, Credentials, TokenOperations } from "@tokenbatch/core"
+import * as Config from "effect/Config"
+import type * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as FileSystem from "effect/FileSystem"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Redacted from "effect/Redacted"
+import { Failure } from "./Failure.ts"
+import * as HttpTransport from "./HttpTransport.ts"
+
+/** What the connection flags say. */
+export interface Settings {
+  readonly baseUrl: Option.Option<string>
+  readonly region: Option.Option<AuthleteConfig.Region>
+  readonly serviceId: Option.Option<string>
+  readonly bearerFile: Option.Option<string>
+  readonly allowInsecure: boolean
+  readonly requestTimeout: Duration.Duration
+}
+
+const bearerVariable = Effect.gen(function* () {
+  const bearer = yield* Effect.orElseSucceed(Config.option(Config.Redacted("AUTHLETE_BEARER")), () =>
+    Option.none<Redacted.Redacted>()
+  )
+  if (Option.isSome(bearer) && Redacted.value(bearer.value).trim() !== "") return bearer.value
+  return yield* new Failure({
+    problem: "There is no credential: AUTHLETE_BEARER is not set.",
+    remedy: "Set it to the service's access token, or name a file that holds it with --bearer-file."
+  })
+})
+
+const credentials = (settings: Settings): Layer.Layer<Credentials.Credentials, Failure, FileSystem.FileSystem> =>
+  Option.isNone(settings.bearerFile)
+    ? Layer.unwrap(Effect.map(bearerVariable, (bearer) => Credentials.Credentials.layer(bearer)))
+    : Credentials.Credentials.layerFile(settings.bearerFile.value).pipe(
+        Layer.catch((error) =>
+          Layer.effect(
+            Credentials.Credentials,
+            new Failure({ problem: `${error.message}.`, remedy: "Put the bearer, and nothing else, into it." })
+          )
+        )
+      )
+
+const config = (settings: Settings): Layer.Layer<AuthleteConfig.AuthleteConfig, Failure> => {
+  if (Option.isSome(settings.baseUrl) && Option.isSome(settings.region)) {
+    return Layer.effect(
+      AuthleteConfig.AuthleteConfig,
+      new Failure({ problem: "--base-url and --region say two things.", remedy: "Give one of them." })
+    )
+  }
+  const baseUrl = Option.orElse(settings.baseUrl, () =>
+    Option.map(settings.region, (name) => AuthleteConfig.regions[name])
+  )
+  return AuthleteConfig.AuthleteConfig.layerConfig({
+    ...(Option.isSome(baseUrl) ? { baseUrl: baseUrl.value } : undefined),
+    ...(Option.isSome(settings.serviceId) ? { serviceId: settings.serviceId.value } : undefined),
+    allowInsecure: settings.allowInsecure,
+    requestTimeout: settings.requestTimeout
+  }).pipe(
+    Layer.catch((error) =>
+      Layer.effect(
+        AuthleteConfig.AuthleteConfig,
+        new Failure({
+          problem: `The settings do not work. ${error.message}.`,
+          remedy:
+            "Set AUTHLETE_BASE_URL (or AUTHLETE_REGION), AUTHLETE_SERVICE_ID and AUTHLETE_BEARER, or use the flags. To try without a service: --sandbox."
+        })
+      )
+    )
+  )
+}
+
+/** The service at the address that flags and environment name. */
+export const layer = (
+  settings: Settings,
+  concurrency: number
+): Layer.Layer<TokenOperations.TokenOperations | AuthleteConfig.AuthleteConfig, Failure, FileSystem.FileSystem> =>
+  TokenOperations.TokenOperations.layer.pipe(
+    Layer.provide(credentials(settings)),
+    Layer.provideMerge(config(settings)),
+    Layer.provide(HttpTransport.layer(concurrency))
+  )

@@ -1,0 +1,14 @@
+/** What a user can mend: said in words, without a stack trace, with the exit code 2. */
+import * as Schema from "effect/Schema"
+
+/** A command cannot do what was asked. Nothing was submitted. */
+export class Failure extends Schema.TaggedError<Failure>()("Failure", {
+  /** Place and cause. */
+  problem: Schema.String,
+  /** The way out. */
+  remedy: Schema.String
+}) {
+  override get message() {
+    return `${this.problem}\n${this.remedy}`
+  }
+}

@@ -1,0 +1,135 @@
+/** Values as people write them on a command line, and the flags that several commands have. */
+import * as ByteSize from "effect/ByteSize"
+import * as Argument from "effect/cli/Argument"
+import * as Flag from "effect/cli/Flag"
+import * as Duration from "effect/Duration"
+
+const units: Record<string, Duration.Unit> = {
+  ms: "millis",
+  s: "seconds",
+  sec: "seconds",
+  m: "minutes",
+  min: "minutes",
+  h: "hours",
+  d: "days"
+}
+
+/** Reads `90s`, `15m`, `1.5 hours`, `250ms`. */
+export const parseDuration = (text: string): Duration.Duration => {
+  const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$/i.exec(text)
+  const unit = match?.[2]?.toLowerCase() ?? ""
+  const long = units[unit] ?? unit
+  const duration = match === null ? undefined : Duration.fromInput(`${Number(match[1])} ${long}` as Duration.Input)
+  if (duration === undefined || duration._tag === "None" || Duration.toMillis(duration.value) <= 0) {
+    throw new Error(`expected a duration such as 500ms, 90s, 15m or 1h`)
+  }
+  return duration.value
+}
+
+/** Reads `4MiB`, `500 kB`, `1000000`. */
+export const parseSize = (text: string): number => {
+  const size = /^\s*\d+\s*$/.test(text) ? Number(text) : Number(readSize(text))
+  if (!Number.isSafeInteger(size) || size < 2) throw new Error(`expected a size such as 4MiB or 500kB`)
+  return size
+}
+
+const readSize = (text: string): bigint => {
+  const size = ByteSize.fromString(
+    text
+      .trim()
+      .replace(/^(\d+(?:\.\d+)?)\s*/, "$1 ")
+      .replace(/ (k|m|g)b$/i, (_, unit: string) => ` ${unit === "k" || unit === "K" ? "k" : unit.toUpperCase()}B`)
+  )
+  return size._tag === "Some" ? ByteSize.toBigInt(size.value) : 0n
+}
+
+const said = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+/** A flag that takes a duration. */
+export const duration = (name: string) =>
+  Flag.String(name).pipe(Flag.withMetavar("DURATION"), Flag.mapTryCatch(parseDuration, said))
+
+/** A flag that takes a size in bytes. */
+export const size = (name: string) =>
+  Flag.String(name).pipe(Flag.withMetavar("SIZE"), Flag.mapTryCatch(parseSize, said))
+
+/** A flag that takes a whole number from `least` on. */
+export const count = (name: string, least = 1) =>
+  Flag.Int(name).pipe(
+    Flag.withMetavar("N"),
+    Flag.filter(
+      (n) => n >= least,
+      (n) => `expected ${least} or more, got ${n}`
+    )
+  )
+
+export const files = Argument.String("file").pipe(
+  Argument.withDescription(
+    "NDJSON files, read one after another, plain or compressed (gzip, zstd); none or - for standard input"
+  ),
+  Argument.variadic()
+)
+
+export const json = Flag.Boolean("json").pipe(
+  Flag.withDescription("Write the events of the run to standard output, a JSON object a line"),
+  Flag.withDefault(false)
+)
+
+export const quiet = Flag.Boolean("quiet").pipe(
+  Flag.withAlias("q"),
+  Flag.withDescription("Say nothing but errors"),
+  Flag.withDefault(false)
+)
+
+/** What lines are held against, and what becomes of those that do not stand it. */
+export const checks = {
+  allowUnknownFields: Flag.Boolean("allow-unknown-fields").pipe(
+    Flag.withDescription("Let fields pass that the service does not know; it ignores them"),
+    Flag.withDefault(false)
+  ),
+  requireAccessToken: Flag.Boolean("require-access-token").pipe(
+    Flag.withDescription("Reject records without an accessToken: nobody will know the token that is made for them"),
+    Flag.withDefault(false)
+  ),
+  rejects: Flag.String("rejects").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Write a JSON line for each rejected line: position, reason, field"),
+    Flag.optional
+  ),
+  rejectsWithInput: Flag.Boolean("rejects-with-input").pipe(
+    Flag.withDescription("Write the rejected lines themselves there too; they hold secrets"),
+    Flag.withDefault(false)
+  ),
+  limit: count("limit").pipe(Flag.withDescription("Take the first N records only: a trial"), Flag.optional)
+}
+
+/** Where the service is. */
+export const connection = {
+  baseUrl: Flag.String("base-url").pipe(
+    Flag.withMetavar("URL"),
+    Flag.withDescription("The deployment's base URL (or AUTHLETE_BASE_URL)"),
+    Flag.optional
+  ),
+  region: Flag.Literals("region", ["us", "jp", "eu", "br"]).pipe(
+    Flag.withDescription("A shared cluster, in place of a base URL (or AUTHLETE_REGION)"),
+    Flag.optional
+  ),
+  serviceId: Flag.String("service-id").pipe(
+    Flag.withMetavar("ID"),
+    Flag.withDescription("The service whose tokens these are (or AUTHLETE_SERVICE_ID)"),
+    Flag.optional
+  ),
+  bearerFile: Flag.String("bearer-file").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("A file that holds the bearer, read again when it is refused (or AUTHLETE_BEARER)"),
+    Flag.optional
+  ),
+  allowInsecure: Flag.Boolean("allow-insecure").pipe(
+    Flag.withDescription("Let the bearer go over http:// to another machine"),
+    Flag.withDefault(false)
+  ),
+  requestTimeout: duration("request-timeout").pipe(
+    Flag.withDescription("How long a call may take"),
+    Flag.withDefault(Duration.seconds(60))
+  )
+}

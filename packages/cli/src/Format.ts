@@ -1,0 +1,34 @@
+/** Numbers and times as a person reads them. */
+
+const grouped = new Intl.NumberFormat("en-US")
+
+/** `1,234,567`. */
+export const integer = (n: number): string => grouped.format(n)
+
+/** `12.3k` from ten thousand on, for places where there is little room. */
+export const short = (n: number): string =>
+  n < 10_000 ? integer(Math.round(n)) : n < 1_000_000 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1_000_000).toFixed(2)}M`
+
+/** `4.2s`, `3m 07s`, `1h 02m`. */
+export const elapsed = (millis: number): string => {
+  const seconds = millis / 1000
+  if (seconds < 60) return `${seconds.toFixed(1)}s`
+  const whole = Math.round(seconds)
+  const two = (n: number) => String(n).padStart(2, "0")
+  if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`
+  return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`
+}
+
+/** `1 batch`, `2 batches`. */
+export const plural = (n: number, one: string, many = `${one}s`): string => `${integer(n)} ${n === 1 ? one : many}`
+
+/** Lines of a file: `data.ndjson:17` or `lines 17-20`. */
+export const lines = (range: { readonly file?: string; readonly from: number; readonly to: number }): string => {
+  const numbers =
+    range.from === range.to ? `line ${integer(range.from)}` : `lines ${integer(range.from)}-${integer(range.to)}`
+  return range.file === undefined ? numbers : `${range.file}, ${numbers}`
+}
+
+/** Cuts a text to a width. */
+export const fit = (text: string, width: number): string =>
+  text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`

@@ -1,0 +1,27 @@
+/**
+ * Standard output for machines: lines, with back-pressure. When whoever reads it goes away, writing ends and the run goes on.
+ */
+import * as Effect from "effect/Effect"
+
+let closed = false
+
+/** To be called once at the start: a closed pipe must not end the process. */
+export const guard = Effect.sync(() => {
+  process.stdout.on("error", () => void (closed = true))
+  process.stderr.on("error", () => {})
+})
+
+/** Writes text; waits while the reader is slower. */
+export const write = (text: string | Uint8Array): Effect.Effect<void> =>
+  Effect.callback<void>((resume) => {
+    if (closed || text.length === 0) return resume(Effect.void)
+    const done = () => {
+      process.stdout.off("drain", done)
+      process.stdout.off("error", done)
+      process.stdout.off("close", done)
+      resume(Effect.void)
+    }
+    if (process.stdout.write(text)) return resume(Effect.void)
+    process.stdout.once("drain", done).once("error", done).once("close", done)
+    return Effect.sync(done)
+  })

@@ -1,0 +1,92 @@
+/** The end of a run for a person: what became of every line, and what to do next. */
+import type { RunEvent } from "@tokenbatch/stream"
+import * as Format from "./Format.ts"
+
+/** What to do about a run that stopped early. */
+const remedies: Record<RunEvent.StopReason, string> = {
+  Requested: "Nothing that was sent is lost: see the unresolved lines before you run it again.",
+  CredentialsRefused:
+    "Check the bearer (AUTHLETE_BEARER or --bearer-file) and that it may create tokens for this service.",
+  WrongAddress: "Check the base URL: what answers there does not speak this API.",
+  GivenUp: "The service was away for too long; --give-up-after lets a run wait longer.",
+  SystematicRefusal: "Something is wrong with the records or the service as a whole; --keep-going goes on regardless.",
+  TooManyRejects: "See the rejected lines; --max-rejects allows more of them.",
+  Unreadable: "The input could not be read to its end."
+}
+
+/** A line that was not created, for the examples under the table. */
+export interface Example {
+  readonly where: string
+  readonly why: string
+}
+
+/** Examples shown at most. */
+export const maxExamples = 5
+
+/** What the summary is made of. */
+export interface Content {
+  readonly report: RunEvent.RunReport
+  readonly examples: ReadonlyArray<Example>
+  /** Files that the run left: what is in them, and their paths. */
+  readonly files: ReadonlyArray<readonly [what: string, path: string]>
+  readonly sandbox: boolean
+}
+
+/** The summary, as lines. */
+export const render = ({ examples, files, report, sandbox }: Content): string => {
+  const { batches, dryRun, records } = report
+  const created = dryRun ? "would be created" : "created"
+  const rows: ReadonlyArray<readonly [string, number, string]> = [
+    ["read", records.read, report.complete ? "" : "not the whole input"],
+    [created, records.created, ""],
+    ["existing", records.existing, "a token of this value is there already"],
+    ["failed", records.failed, "denied by the service, record by record"],
+    ["rejected", records.rejected, "never sent: the line cannot be a record"],
+    ["unresolved", records.unresolved, "sent, and its fate is not known"],
+    ["not submitted", records.notSubmitted, "read, and certainly not taken"]
+  ]
+  const shown = rows.filter(([name, count]) => count > 0 || name === "read" || name === created)
+  const width = Math.max(...shown.map(([, count]) => Format.integer(count).length))
+  const table = shown.map(
+    ([name, count, note]) =>
+      `  ${name.padEnd(18)}${Format.integer(count).padStart(width)}${note === "" ? "" : `   ${note}`}`
+  )
+  const rate = report.elapsedMs > 0 ? (records.created * 1000) / report.elapsedMs : 0
+  const notes = [
+    `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${Format.elapsed(report.elapsedMs)}, ${Format.integer(Math.round(rate))} tokens/s`,
+    ...(report.withoutAccessToken > 0
+      ? [
+          `  ${Format.plural(report.withoutAccessToken, "record")} had no accessToken: nobody knows those tokens' values`
+        ]
+      : []),
+    ...(sandbox ? ["  This was the sandbox: nothing was created at Authlete."] : []),
+    ...(dryRun ? ["  This was a dry run: nothing was created."] : [])
+  ]
+  const stopped =
+    report.stopped === undefined
+      ? []
+      : ["", `Stopped early: ${report.stopped.message}.`, remedies[report.stopped.reason]]
+  const some =
+    examples.length === 0 ? [] : ["", "For example:", ...examples.map(({ where, why }) => `  ${where}: ${why}`)]
+  const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
+  return ["", ...table, ...notes, ...stopped, ...some, ...left, ""].join("\n")
+}
+
+/** The examples that an event is worth. */
+export const examplesOf = (event: RunEvent.RunEvent): ReadonlyArray<Example> => {
+  switch (event._tag) {
+    case "LinesRejected":
+      return event.rejections.slice(0, maxExamples).map(({ field, file, line, reason }) => ({
+        where: Format.lines({ ...(file === undefined ? undefined : { file }), from: line, to: line }),
+        why: field === undefined ? reason : `${field} ${reason}`
+      }))
+    case "BatchRefused":
+    case "BatchFailed":
+    case "BatchUnresolved":
+      return event.lines
+        .slice(0, 1)
+        .map((range) => ({ where: Format.lines(range), why: `${event.code}, ${event.message}` }))
+    default:
+      return []
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * Builds what is published: `dist` with declarations for the libraries, and the program as one file for the command line, with its
+ * sandbox thread beside it. Libraries are not bundled.
+ */
+import { spawnSync } from "node:child_process"
+import { chmodSync, rmSync } from "node:fs"
+import { rolldown } from "rolldown"
+
+const packages = ["core", "stream", "sandbox"]
+
+const run = (command: string, ...args: ReadonlyArray<string>) => {
+  const { status } = spawnSync(command, args, { stdio: "inherit", shell: process.platform === "win32" })
+  if (status !== 0) process.exit(status ?? 1)
+}
+
+for (const name of [...packages, "cli"]) rmSync(`packages/${name}/dist`, { recursive: true, force: true })
+run("tsc", "--build", "--force", ...packages.map((name) => `packages/${name}`))
+
+// Flags for the whole process: a small young generation keeps what a run holds small, and costs nothing here.
+const banner = "#!/usr/bin/env -S node --max-semi-space-size=4"
+
+for (const [input, output] of [
+  ["main", "tokenbatch"],
+  ["sandboxWorker", "sandboxWorker"]
+]) {
+  const bundle = await rolldown({ input: `packages/cli/src/${input}.ts`, platform: "node", logLevel: "warn" })
+  await bundle.write({
+    dir: "packages/cli/dist",
+    format: "esm",
+    entryFileNames: `${output}.mjs`,
+    chunkFileNames: `${output}-[name].mjs`,
+    minify: { mangle: false, compress: true, codegen: { removeWhitespace: true } },
+    banner: (chunk) => (chunk.isEntry && output === "tokenbatch" ? banner : "")
+  })
+  await bundle.close()
+}
+chmodSync("packages/cli/dist/tokenbatch.mjs", 0o755)
