@@ -14,25 +14,22 @@ const loopback = "localhost,127.0.0.1,::1"
 
 /** A client for so many calls at once. */
 export const layer = (concurrency: number): Layer.Layer<HttpClient.HttpClient> => {
-  const env = process.env
-  const options = {
-    // A batch is either handed in or asked after, so it needs one connection at a time.
-    connections: concurrency,
-    pipelining: 1,
-    connect: { timeout: 10_000 },
-    keepAliveTimeout: 4_000
-  }
-  if (!proxied(env)) return NodeHttpClient.layerUndiciOptions(options)
-  const dispatcher = Layer.effect(
-    NodeHttpClient.Dispatcher,
-    Effect.acquireRelease(
-      Effect.promise(async () => {
-        const { EnvHttpProxyAgent } = await import("@effect/platform-node/Undici")
-        const noProxy = env["NO_PROXY"] ?? env["no_proxy"] ?? ""
-        return new EnvHttpProxyAgent({ ...options, noProxy: [noProxy, loopback].filter((s) => s !== "").join(",") })
-      }),
-      (agent) => Effect.promise(() => agent.destroy())
-    )
+  const dispatcher = Effect.acquireRelease(
+    Effect.promise(async () => {
+      const { Agent, EnvHttpProxyAgent } = await import("undici")
+      const options = {
+        // A batch is either handed in or asked after, so it needs one connection at a time.
+        connections: concurrency,
+        pipelining: 1,
+        connect: { timeout: 10_000 },
+        keepAliveTimeout: 4_000
+      }
+      const env = process.env
+      if (!proxied(env)) return new Agent(options)
+      const noProxy = [env["NO_PROXY"] ?? env["no_proxy"] ?? "", loopback].filter((hosts) => hosts !== "").join(",")
+      return new EnvHttpProxyAgent({ ...options, noProxy })
+    }),
+    (agent) => Effect.promise(() => agent.destroy())
   )
-  return NodeHttpClient.layerUndiciNoDispatcher.pipe(Layer.provide(dispatcher))
+  return Layer.provide(NodeHttpClient.layerUndiciNoDispatcher, Layer.effect(NodeHttpClient.Dispatcher, dispatcher))
 }

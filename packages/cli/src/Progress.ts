@@ -18,23 +18,32 @@ export interface Snapshot {
   readonly size: number | undefined
 }
 
-/** How much of the run is left, in milliseconds, judged by how far the input has been read; `undefined` while that says nothing. */
-export const remaining = ({ elapsed, size, state }: Snapshot): number | undefined =>
-  size === undefined || size === 0 || state.bytes === 0 || elapsed < 1000 || state.complete
+/** How much of the input has been seen to its end, from 0 to 1; `undefined` where its size is not known. */
+const share = ({ size, state }: Snapshot): number | undefined =>
+  size === undefined || size === 0 || state.records.read === 0
     ? undefined
-    : Math.max((elapsed * (size - state.bytes)) / state.bytes, 0)
+    : Math.min(state.bytes / size, 1) * (1 - state.recordsInFlight / state.records.read)
+
+/** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
+export const remaining = (snapshot: Snapshot): number | undefined => {
+  const done = share(snapshot)
+  return done === undefined || done < 0.01 || snapshot.elapsed < 1000
+    ? undefined
+    : (snapshot.elapsed * (1 - done)) / done
+}
 
 /** The progress line. */
 export const line = (snapshot: Snapshot): string => {
-  const { elapsed, rate, size, state } = snapshot
+  const { elapsed, rate, state } = snapshot
   const { records } = state
+  const done = share(snapshot)
   const left = remaining(snapshot)
-  const done = size === undefined || size === 0 ? "" : `${Math.floor((100 * Math.min(state.bytes, size)) / size)}% `
-  const bad = records.rejected + records.failed + records.unresolved
+  const bad = records.failed + records.unresolved + records.notSubmitted
   return [
-    `${done}${Format.short(records.read)} read`,
+    `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`,
     `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`,
-    ...(bad > 0 ? [`${Format.short(bad)} not`] : []),
+    ...(records.rejected > 0 ? [`${Format.short(records.rejected)} rejected`] : []),
+    ...(bad > 0 ? [`${Format.short(bad)} not created`] : []),
     `${Format.plural(state.inFlight, "batch", "batches")} in flight`,
     `${Format.short(rate)}/s`,
     Format.elapsed(elapsed),

@@ -1,11 +1,11 @@
 /** The program: parses the command line, runs the command, and ends with its exit code. */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Runtime from "effect/Runtime"
 import * as Stdout from "./Stdout.ts"
 import { create } from "./CreateCommand.ts"
 import { ExitCode } from "./ExitCode.ts"
@@ -33,16 +33,20 @@ const program = Effect.andThen(Stdout.guard, Command.run(tokenbatch, { version }
   Effect.provide([NodeServices.layer, Presenter.layer])
 )
 
-NodeRuntime.runMain(program, {
+// Not the platform's runMain: that one interrupts the program on the first signal, where a run has to be stopped in order.
+const runMain = Runtime.makeRunMain(({ fiber, teardown }) => {
+  fiber.addObserver((exit) => teardown(exit, (code) => process.exit(code)))
+})
+
+runMain(program, {
   disableErrorReporting: true,
   teardown: (exit, onExit) => {
-    if (Exit.isFailure(exit) && !Cause.hasInterruptsOnly(exit.cause)) {
-      const error = Cause.squash(exit.cause)
-      process.stderr.write(
-        `tokenbatch has a fault; please report it:\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
-      )
-      return onExit(ExitCode.fault)
-    }
-    onExit(Number(process.exitCode ?? (Exit.isFailure(exit) ? 130 : 0)))
+    if (Exit.isSuccess(exit)) return onExit(Number(process.exitCode ?? 0))
+    if (Cause.hasInterruptsOnly(exit.cause)) return onExit(130)
+    const error = Cause.squash(exit.cause)
+    process.stderr.write(
+      `tokenbatch has a fault; please report it:\n${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
+    )
+    onExit(ExitCode.fault)
   }
 })

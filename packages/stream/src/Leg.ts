@@ -10,12 +10,6 @@ import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
 import type { RunEvent, StopReason } from "./RunEvent.ts"
 
-/** Why a leg stops. */
-export interface Stop {
-  readonly reason: StopReason
-  readonly message: string
-}
-
 /** One process's share of a run. Its fields change as the leg goes on. */
 export interface Leg {
   /** Passes an event on; waits while whoever reads them is slow. */
@@ -24,7 +18,9 @@ export interface Leg {
   anyTaken: boolean
   /** Held by the one call that is made while nothing has been taken yet. */
   readonly first: Semaphore.Semaphore
-  readonly stopping: Deferred.Deferred<Stop>
+  /** Whether somebody has stopped the leg. */
+  stopped: boolean
+  readonly stopping: Deferred.Deferred<void>
   readonly halted: Deferred.Deferred<void>
 }
 
@@ -35,20 +31,19 @@ export const make = (emit: Leg["emit"]): Effect.Effect<Leg> =>
       emit,
       anyTaken: false,
       first: yield* Semaphore.make(1),
-      stopping: yield* Deferred.make<Stop>(),
+      stopped: false,
+      stopping: yield* Deferred.make<void>(),
       halted: yield* Deferred.make<void>()
     }
   })
 
-/** Stops the leg. The first reason is the one that is told. */
+/** Stops the leg. The first reason is the one that is told, before anything ends because of it. */
 export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
-  if (yield* Deferred.succeed(leg.stopping, { reason, message })) {
-    yield* leg.emit({ _tag: "RunStopping", reason, message })
-  }
+  if (leg.stopped) return
+  leg.stopped = true
+  yield* leg.emit({ _tag: "RunStopping", reason, message })
+  yield* Deferred.succeed(leg.stopping, undefined)
 })
-
-/** Whether nothing more is to be submitted. */
-export const isStopping = (leg: Leg): Effect.Effect<boolean> => Deferred.isDone(leg.stopping)
 
 /** Sleeps, and tells whether the leg began to stop meanwhile. */
 export const sleepUnlessStopping = (leg: Leg, millis: number): Effect.Effect<boolean> =>

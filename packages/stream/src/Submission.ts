@@ -83,7 +83,7 @@ const attempts = Effect.fnUntraced(function* (
   let notTakenSince: number | undefined
   let last = { code: "STOPPED", message: "the run stopped before the batch was sent" }
   for (let attempt = 1; ; attempt++) {
-    if (yield* Leg.isStopping(leg)) return { _tag: "NotSubmitted", ...last }
+    if (leg.stopped) return { _tag: "NotSubmitted", ...last }
 
     const answer = yield* Leg.untilHalted(
       leg,

@@ -255,7 +255,7 @@ const run = Effect.fnUntraced(function* <E, R>(
         : Leg.stop(leg, "Unreadable", describe(cause))
     )
   )
-  yield* emit({ _tag: "InputEnded", complete: !(yield* Leg.isStopping(leg)), bytes: state.bytes })
+  yield* emit({ _tag: "InputEnded", complete: !leg.stopped, bytes: state.bytes })
   yield* FiberSet.awaitEmpty(fibers)
   yield* emit({ _tag: "RunFinished", report: RunReport.fromState(state, yield* Clock.currentTimeMillis) })
 })
