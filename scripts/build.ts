@@ -20,7 +20,7 @@ run("tsc", "--build", "--force", ...packages.map((name) => `packages/${name}`))
 const banner = "#!/usr/bin/env -S node --max-semi-space-size=4"
 
 for (const [input, output] of [
-  ["main", "tokenbatch"],
+  ["launch", "tokenbatch"],
   ["sandboxWorker", "sandboxWorker"]
 ]) {
   const bundle = await rolldown({ input: `packages/cli/src/${input}.ts`, platform: "node", logLevel: "warn" })

@@ -13,12 +13,6 @@ const newestSource = () =>
     })
   )
 
-const [major, minor] = process.versions.node.split(".").map(Number)
-if (major < 22 || (major === 22 && minor < 19)) {
-  console.error(`tokenbatch needs Node.js 22.19 or newer; this is ${process.versions.node}.`)
-  process.exit(2)
-}
-
 await import(
-  existsSync(built) && statSync(built).mtimeMs >= newestSource() ? built : new URL("../src/main.ts", import.meta.url)
+  existsSync(built) && statSync(built).mtimeMs >= newestSource() ? built : new URL("../src/launch.ts", import.meta.url)
 )
