@@ -1,2 +1,2 @@
-/** The version of the program. A test holds it against the manifest. */
-export const version = "0.1.0"
+/** The version of the program: that of the packages, which move together. */
+export { version } from "@tokenbatch/core/version"

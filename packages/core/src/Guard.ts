@@ -7,6 +7,8 @@
  * field and every rule of a single field in here against the schema, both ways. Rules between fields are not here.
  */
 
+import { isInt64, isInt64Number } from "./Int64.ts"
+
 /** Every field of a record, as it may come out of JSON. */
 export interface Parsed {
   readonly grantType?: unknown
@@ -54,9 +56,8 @@ const isGrantType: (value: unknown) => boolean = Set.prototype.has.bind(new Set(
 const isString = (v: unknown) => v == null || typeof v === "string"
 const isBoolean = (v: unknown) => v == null || typeof v === "boolean"
 const isNonEmpty = (v: unknown) => v == null || (typeof v === "string" && v !== "")
-const isInt64 = (v: unknown) =>
-  v == null || (typeof v === "number" && Number.isInteger(v) && v >= -(2 ** 63) && v < 2 ** 63)
-const isDuration = (v: unknown) => isInt64(v) && (v == null || (v as number) >= 0)
+const isInteger = (v: unknown) => v == null || (typeof v === "number" ? isInt64Number(v) : isInt64(v))
+const isDuration = (v: unknown) => isInteger(v) && (v == null || (v as number | bigint) >= 0)
 const isSubject = (v: unknown) => v == null || (typeof v === "string" && v.length <= 100 && isAscii(v))
 const isThumbprint = (v: unknown) => v == null || (typeof v === "string" && /^[A-Za-z0-9_-]{43}$/.test(v))
 const isJsonObject = (v: unknown) => v == null || (typeof v === "string" && isJsonObjectText(v))
@@ -101,7 +102,7 @@ export const isRecord = (value: unknown, allowUnknownFields: boolean): boolean =
   const r: Parsed = value
   const valid =
     isGrantType(r.grantType) &&
-    isInt64(r.clientId) &&
+    isInteger(r.clientId) &&
     isSubject(r.subject) &&
     isTexts(r.scopes) &&
     isDuration(r.accessTokenDuration) &&
@@ -118,7 +119,7 @@ export const isRecord = (value: unknown, allowUnknownFields: boolean): boolean =
     isBoolean(r.forExternalAttachment) &&
     isJsonObject(r.jwtAtClaims) &&
     isString(r.acr) &&
-    isInt64(r.authTime) &&
+    isInteger(r.authTime) &&
     isBoolean(r.clientEntityIdUsed) &&
     isNonEmpty(r.clientIdentifier) &&
     isString(r.sessionId) &&

@@ -18,9 +18,15 @@ const max = 2n ** 63n - 1n
 
 const jsonSchema = { type: "integer", format: "int64" } as const
 
-/** An int64 as `JSON.parse` gives it: an integral number within [-2^63, 2^63), possibly rounded. */
+/**
+ * Whether a number out of JSON stands for an int64. It may have been rounded; where it was rounded to 2^63 or -2^63, only its
+ * digits tell.
+ */
+export const isInt64Number = (n: number): boolean => Number.isInteger(n) && Math.abs(n) < 2 ** 63
+
+/** An int64 as `JSON.parse` gives it, see {@link isInt64Number}. */
 export const Int64FromJson = Schema.Finite.check(
-  Schema.makeFilter((n: number) => Number.isInteger(n) && n >= -(2 ** 63) && n < 2 ** 63, {
+  Schema.makeFilter(isInt64Number, {
     expected: "a 64-bit integer",
     toJsonSchema: () => jsonSchema,
     arbitraryConstraint: {

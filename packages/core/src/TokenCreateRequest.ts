@@ -22,7 +22,7 @@ import * as SchemaIssue from "effect/SchemaIssue"
 import * as SchemaParser from "effect/SchemaParser"
 import * as Struct from "effect/Struct"
 import * as Guard from "./Guard.ts"
-import { Int64, Int64FromJson, isInt64, rawJson } from "./Int64.ts"
+import { Int64, Int64FromJson, isInt64, isInt64Number, rawJson, reviver } from "./Int64.ts"
 
 /** How the token was obtained. */
 export const GrantType = Schema.Literals(Guard.grantTypes).annotate({
@@ -54,9 +54,11 @@ const Thumbprint = Schema.String.check(
 
 const TokenValue = Schema.String.check(isNonEmpty("is empty: leave the field out to have a value generated"))
 
+const negative = "is negative: a duration counts seconds from the token's creation (has it expired already?)"
+
 const Duration = Int64FromJson.check(
   Schema.makeFilter((seconds: number) => seconds >= 0, {
-    message: "is negative: a duration counts seconds from the token's creation (has it expired already?)",
+    message: negative,
     toJsonSchema: () => [{}, true],
     arbitraryConstraint: { minimum: 0 }
   })
@@ -169,7 +171,7 @@ const ruleBroken = (record: Guard.Parsed): Violation | undefined => {
 
 const TypedDuration = Int64.check(
   Schema.makeFilter((seconds: Int64) => seconds >= 0, {
-    message: "is negative: a duration counts seconds from the token's creation (has it expired already?)",
+    message: negative,
     toJsonSchema: () => [{}, true]
   })
 )
@@ -262,11 +264,21 @@ export const toJson = (request: TokenCreateRequest): Result.Result<string, Viola
 
 const optional = (fields: Record<string, Schema.Constraint>) => Rec.map(fields, (field) => Schema.optionalKey(field))
 
+/** An int64 out of JSON, as a number or with all its digits. */
+const ParsedInt64 = Schema.declare<Int64>((u): u is Int64 => (typeof u === "number" ? isInt64Number(u) : isInt64(u)), {
+  expected: "a 64-bit integer"
+})
+const ParsedDuration = ParsedInt64.check(Schema.makeFilter((n: Int64) => n >= 0, { message: negative }))
+
 /** The JSON form of a record. */
 const JsonForm = Schema.Struct({
   grantType: GrantType,
   ...optional({
     ...flatFields,
+    clientId: ParsedInt64,
+    accessTokenDuration: ParsedDuration,
+    refreshTokenDuration: ParsedDuration,
+    authTime: ParsedInt64,
     properties: Schema.Array(Schema.Struct(optional(propertyFields))),
     authorizationDetails: Schema.Struct(
       optional({ elements: Schema.Array(Schema.Struct({ type: Schema.String, ...optional(elementFields) })) })
@@ -356,7 +368,7 @@ const unknownField = (record: Nested): Violation | undefined => {
 
 const article: Partial<Record<SchemaAST.AST["_tag"], string>> = {
   String: "expected a string",
-  Number: "expected a 64-bit integer",
+  Declaration: "expected a 64-bit integer",
   Boolean: "expected true or false",
   Arrays: "expected an array",
   Objects: "expected an object"
@@ -412,15 +424,15 @@ export interface CheckOptions {
   readonly requireAccessToken?: boolean | undefined
 }
 
+/** A number of so many digits may have been rounded out of the range of an int64, or into it. */
+const manyDigits = /\d{19}/
+
 /**
- * Makes the check of one parsed line: `undefined` for a record, or the first reason why it is none. Takes what `JSON.parse` gives.
- * Costs a fifth of a microsecond where there is nothing to say.
+ * Makes the check of one line, given the text and what `JSON.parse` made of it: `undefined` for a record, or the first reason why it is
+ * none. Costs a fifth of a microsecond where there is nothing to say.
  */
-export const makeCheck =
-  ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}): ((
-    value: unknown
-  ) => Violation | undefined) =>
-  (value) => {
+export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}) => {
+  const check = (value: unknown): Violation | undefined => {
     if (!Guard.isRecord(value, allowUnknownFields)) {
       return typeof value !== "object" || value === null || Array.isArray(value)
         ? { path: [], message: "expected a JSON object" }
@@ -434,3 +446,8 @@ export const makeCheck =
         : undefined)
     )
   }
+  return (text: string, value: unknown): Violation | undefined => {
+    const broken = check(value)
+    return broken !== undefined && manyDigits.test(text) ? check(JSON.parse(text, reviver)) : broken
+  }
+}

@@ -122,7 +122,7 @@ export const encode = (requests: ReadonlyArray<TokenCreateRequest>): Result.Resu
   const texts: Array<string> = []
   for (const [index, request] of requests.entries()) {
     const text = toJson(request)
-    const broken = Result.isFailure(text) ? text.failure : check(JSON.parse(text.success))
+    const broken = Result.isFailure(text) ? text.failure : check(text.success, JSON.parse(text.success))
     if (broken !== undefined || Result.isFailure(text)) {
       return Result.fail(
         new InvalidRequest({ index, field: formatPath(broken?.path ?? []), reason: broken?.message ?? "is invalid" })

@@ -36,7 +36,7 @@ export const read = (body: string): Result.Result<ReadonlyArray<Requested>, Refu
   if (!Array.isArray(records)) return refuse("SBX400002", "The request body is not an array.")
   const requested: Array<Requested> = []
   for (const [index, record] of records.entries()) {
-    const violation = check(record)
+    const violation = check(body, record)
     if (violation !== undefined) {
       const field = TokenCreateRequest.formatPath(violation.path)
       return refuse("SBX400003", `Request ${index} is not valid: ${field === "" ? "it" : field} ${violation.message}.`)

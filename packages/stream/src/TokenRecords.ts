@@ -115,7 +115,7 @@ class Framer {
   readonly file: string | undefined
   readonly maxLineBytes: number
   readonly limit: number
-  readonly check: (value: unknown) => TokenCreateRequest.Violation | undefined
+  readonly check: ReturnType<typeof TokenCreateRequest.makeCheck>
   readonly onRejectedLine: Options["onRejectedLine"]
   readonly progress: Progress
 
@@ -283,7 +283,7 @@ class Framer {
       const { column, reason } = findMalformed(text)
       return this.rejectLine(bytes, start, end, { reason: `malformed JSON: ${reason}`, column })
     }
-    const violation = this.check(value)
+    const violation = this.check(text, value)
     if (violation !== undefined) {
       const field = TokenCreateRequest.formatPath(violation.path)
       return this.rejectLine(bytes, start, end, {
