@@ -140,7 +140,10 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   })
 
   const drawn = yield* Effect.forkChild(drawing.draw)
-  const signals = yield* Effect.forkChild(stopOnSignal(stop, drawing, () => state.inFlight))
+  const signals = yield* Effect.forkChild(
+    stopOnSignal(stop, drawing, () => state.inFlight),
+    { startImmediately: true }
+  )
   yield* Stream.runForEachArray(events, consume)
   yield* Fiber.interruptAll([drawn, signals])
   yield* drawing.clear

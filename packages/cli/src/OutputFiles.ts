@@ -13,7 +13,7 @@ import * as Schema from "effect/Schema"
 import { Failure } from "./Failure.ts"
 
 /** A file of a run cannot be written on: a full disk, say. */
-export class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
+class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
   file: Schema.String,
   reason: Schema.String
 }) {
@@ -23,7 +23,7 @@ export class OutputError extends Schema.TaggedError<OutputError>()("OutputError"
 }
 
 /** Appends JSON lines to a file. */
-export type Append = (lines: ReadonlyArray<object>) => Effect.Effect<void, OutputError>
+type Append = (lines: ReadonlyArray<object>) => Effect.Effect<void, OutputError>
 
 const encoder = new TextEncoder()
 

@@ -25,7 +25,7 @@ const share = ({ size, state }: Snapshot): number | undefined =>
     : Math.min(state.bytes / size, 1) * (1 - state.recordsInFlight / state.records.read)
 
 /** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
-export const remaining = (snapshot: Snapshot): number | undefined => {
+const remaining = (snapshot: Snapshot): number | undefined => {
   const done = share(snapshot)
   return done === undefined || done < 0.01 || snapshot.elapsed < 1000
     ? undefined

@@ -61,7 +61,8 @@ export const read = Effect.fnUntraced(function* <A>(
       headers: Object.fromEntries(
         telling.flatMap((name) => (headers[name] === undefined ? [] : [[name, strike(headers[name], hidden)]]))
       ),
-      body: strike(body.text, hidden).slice(0, keptBodySize)
+      // Twice as much is looked through as is kept, since what is struck makes a text shorter: the whole could be 1 MiB.
+      body: strike(body.text.slice(0, 2 * keptBodySize), hidden).slice(0, keptBodySize)
     })
   }
   if (body.broken !== undefined) {
@@ -121,7 +122,8 @@ const brokenOff = "an answer that broke off"
 
 /** The body, up to the limit. */
 const readBody = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Body> =>
-  Number(response.headers["content-length"]) <= maxBodySize
+  // The length is of what was sent, which says nothing of what a client makes of it where it decompresses by itself.
+  Number(response.headers["content-length"]) <= maxBodySize && response.headers["content-encoding"] === undefined
     ? Effect.match(response.text, {
         onFailure: () => ({ text: "", broken: brokenOff }),
         onSuccess: (text) => ({ text })

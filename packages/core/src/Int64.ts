@@ -9,9 +9,11 @@
  *
  * To read an int64 out of JSON digit for digit use {@link reviver}; {@link rawJson} writes one.
  */
+import * as Effect from "effect/Effect"
 import * as Order from "effect/Order"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
+import * as SchemaIssue from "effect/SchemaIssue"
 
 const min = -(2n ** 63n)
 const max = 2n ** 63n - 1n
@@ -54,7 +56,11 @@ export const Int64 = Schema.declare<Int64>(isInt64, {
   toCodecJson: () =>
     Schema.link<Int64>()(Int64FromJson, {
       decode: SchemaGetter.transform((n: number): Int64 => n),
-      encode: SchemaGetter.transform((n: Int64) => Number(n))
+      encode: SchemaGetter.transformEffect((n: Int64, options) =>
+        Number.isSafeInteger(Number(n))
+          ? Effect.succeed(Number(n))
+          : Effect.fail(new SchemaIssue.InvalidValue({ message: "would lose digits as a JSON number" }, n, options))
+      )
     }),
   toCodecArbitrary: () =>
     Schema.link<Int64>()(

@@ -15,16 +15,29 @@ export const struck = "<redacted>"
 /** Beginnings and ends shorter than this are let stand: they tell next to nothing, and common words look like them. */
 const shortest = 8
 
+/** As JSON is written for pages to embed (Gson, which many Java services use, does so by default). */
+const jsonForPages = (secret: string) =>
+  JSON.stringify(secret)
+    .slice(1, -1)
+    .replace(/[<>&='\u2028\u2029]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`)
+
 const htmlEscapes: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" }
 
-const writings = (secret: string): ReadonlySet<string> =>
-  new Set([
+const writings = (secret: string): ReadonlySet<string> => {
+  const inUrl = encodeURIComponent(secret.toWellFormed())
+  const inJson = JSON.stringify(secret).slice(1, -1)
+  const inHtml = secret.replace(/[&<>"']/g, (c) => htmlEscapes[c]!)
+  return new Set([
     secret,
-    JSON.stringify(secret).slice(1, -1),
-    JSON.stringify(secret).slice(1, -1).replaceAll("/", "\\/"),
-    encodeURIComponent(secret.toWellFormed()),
-    secret.replace(/[&<>"']/g, (c) => htmlEscapes[c]!)
+    inJson,
+    inJson.replaceAll("/", "\\/"),
+    jsonForPages(secret),
+    inUrl,
+    inUrl.replace(/%../g, (c) => c.toLowerCase()),
+    inHtml,
+    inHtml.replaceAll("&#39;", "&#x27;").replace(/[=/`]/g, (c) => `&#x${c.charCodeAt(0).toString(16).toUpperCase()};`)
   ])
+}
 
 /**
  * The text with every secret in it replaced by {@link struck}.
@@ -32,20 +45,39 @@ const writings = (secret: string): ReadonlySet<string> =>
  * Costs some microseconds per secret: for texts of errors, not for every answer.
  */
 export const strike = (text: string, secrets: Iterable<string>): string => {
-  let result = text
-  const all = [...secrets].filter((s) => s !== "").sort((a, b) => b.length - a.length)
-  for (const secret of all) {
-    for (const writing of writings(secret)) {
-      if (result.includes(writing)) result = result.replaceAll(writing, struck)
-    }
+  // What is hidden is marked first and replaced in one go, so that nothing is looked for in what was put in.
+  const marks = new Uint8Array(text.length)
+  for (const secret of secrets) {
+    if (secret !== "") for (const writing of writings(secret)) mark(marks, text, writing)
   }
-  return result.replace(/[^\s"'<>(){}[\],;:]{8,}/g, (word) => (isPart(word, all) ? struck : word))
+  let result = ""
+  for (let start = 0; start < text.length;) {
+    const marked = marks[start]
+    const change = marks.indexOf(marked === 0 ? 1 : 0, start)
+    const end = change === -1 ? text.length : change
+    result += marked === 0 ? text.slice(start, end) : struck
+    start = end
+  }
+  return result
 }
 
-/** Whether a word is a beginning or an end of a secret, cut marks ("...") aside. */
-const isPart = (word: string, secrets: ReadonlyArray<string>): boolean => {
-  const bare = word.replace(/^(\.{2,}|…)|(\.+|…)$/g, "")
-  return bare.length >= shortest && secrets.some((s) => s.startsWith(bare) || s.endsWith(bare))
+/** Marks where a secret stands in a text, whole or as a beginning or an end that is long enough. */
+const mark = (marks: Uint8Array, text: string, secret: string) => {
+  const head = secret.slice(0, shortest)
+  for (let at = text.indexOf(head); at !== -1; at = text.indexOf(head, at + 1)) {
+    let length = head.length
+    while (length < secret.length && text[at + length] === secret[length]) length++
+    marks.fill(1, at, at + length)
+  }
+  if (secret.length <= shortest) return
+  const tail = secret.slice(-shortest)
+  for (let at = text.indexOf(tail); at !== -1; at = text.indexOf(tail, at + 1)) {
+    let length = tail.length
+    const end = at + length
+    while (length < secret.length && end > length && text[end - length - 1] === secret[secret.length - length - 1])
+      length++
+    marks.fill(1, end - length, end)
+  }
 }
 
 /** The token values in a request body: a JSON array of records. Empty where the body is no such thing. */

@@ -6,6 +6,7 @@
  *
  * Source: `token_create_batch_response` and `token_create_batch_status_response` in the service's OpenAPI description.
  */
+import { identity } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { Int64FromJson } from "./Int64.ts"
 
@@ -92,9 +93,18 @@ export const stateOf = (result: string | null | undefined): BatchState => {
   }
 }
 
-/** The status in an answer; one without a `status` is of a batch still worked on. */
-export const statusFromResponse = (response: typeof StatusResponse.Type): BatchStatus => {
+/**
+ * The status in an answer; one without a `status` is of a batch still worked on.
+ *
+ * @param clean what to do with each text, which may echo what was sent
+ */
+export const statusFromResponse = (
+  response: typeof StatusResponse.Type,
+  clean: (text: string) => string = identity
+): BatchStatus => {
   const { requestId: _requestId, ...fields } = response.status ?? {}
-  const present = Object.fromEntries(Object.entries(fields).filter(([, value]) => value != null))
-  return { ...present, state: stateOf(response.status?.result) }
+  const present = Object.entries(fields).flatMap(([name, value]) =>
+    value == null ? [] : [[name, typeof value === "string" ? clean(value) : value]]
+  )
+  return { ...Object.fromEntries(present), state: stateOf(response.status?.result) }
 }

@@ -48,7 +48,7 @@ import { AuthleteConfig } from "./AuthleteConfig.ts"
 import { RequestTimeout, type AuthleteError } from "./AuthleteError.ts"
 import { Credentials } from "./Credentials.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
-import { tokenValues } from "./Secrets.ts"
+import { strike, tokenValues } from "./Secrets.ts"
 import {
   CreateResponse,
   RequestId,
@@ -146,6 +146,11 @@ const EncodedBody = Context.Reference<HttpBody.HttpBody>("@tokenbatch/core/Token
   defaultValue: () => HttpBody.empty
 })
 
+/** The bearers that the call being made has sent so far: an answer may echo any of them. */
+const SentBearers = Context.Reference<Set<string>>("@tokenbatch/core/TokenOperations/SentBearers", {
+  defaultValue: () => new Set()
+})
+
 /** Puts the bearer on a request, and repeats it once with a fresh one after a 401. */
 const authorize = HttpApiMiddleware.layerClient(
   Authorization,
@@ -153,13 +158,15 @@ const authorize = HttpApiMiddleware.layerClient(
     const credentials = yield* Credentials
     return ({ next, request }) =>
       Effect.gen(function* () {
+        const sent = yield* SentBearers
         const bearer = yield* credentials.bearer
+        sent.add(Redacted.value(bearer))
         const response = yield* next(HttpClientRequest.bearerToken(request, bearer))
         if (response.status !== 401) return response
         const fresh = yield* credentials.fresh(bearer)
-        return Redacted.value(fresh) === Redacted.value(bearer)
-          ? response
-          : yield* next(HttpClientRequest.bearerToken(request, fresh))
+        if (Redacted.value(fresh) === Redacted.value(bearer)) return response
+        sent.add(Redacted.value(fresh))
+        return yield* next(HttpClientRequest.bearerToken(request, fresh))
       })
   })
 )
@@ -169,7 +176,6 @@ const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
 
 const make = Effect.gen(function* () {
   const config = yield* AuthleteConfig
-  const credentials = yield* Credentials
   const httpClient = (yield* HttpClient.HttpClient).pipe(
     HttpClient.mapRequestEffect((request) =>
       Effect.map(EncodedBody, (body) =>
@@ -187,18 +193,18 @@ const make = Effect.gen(function* () {
 
   const call = <A>(
     request: Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>,
-    decode: (body: unknown) => Effect.Effect<A, unknown>,
+    decode: (body: unknown, secrets: () => ReadonlyArray<string>) => Effect.Effect<A, unknown>,
     body?: Uint8Array
   ): Effect.Effect<A, AuthleteError> =>
     Effect.gen(function* () {
-      const bearer = Redacted.value(yield* credentials.bearer)
-      const secrets = () => [bearer, ...(body === undefined ? [] : tokenValues(body))]
-      const response = yield* Effect.catch(request, (error) =>
+      const bearers = new Set<string>()
+      const secrets = () => [...bearers, ...(body === undefined ? [] : tokenValues(body))]
+      const response = yield* Effect.catch(Effect.provideService(request, SentBearers, bearers), (error) =>
         HttpClientError.isHttpClientError(error)
           ? Effect.fail(HttpAnswer.fromHttpClientError(error, secrets))
           : Effect.die(error)
       )
-      return yield* HttpAnswer.read(response, decode, secrets)
+      return yield* HttpAnswer.read(response, (json) => decode(json, secrets), secrets)
     }).pipe(
       Effect.timeoutOrElse({
         duration: config.requestTimeout,
@@ -239,7 +245,8 @@ const make = Effect.gen(function* () {
         params: { serviceId: config.serviceId, tokenBatchRequestId: requestId },
         responseMode: "response-only"
       }),
-      (json) => Effect.map(decodeStatus(json), statusFromResponse)
+      (json, secrets) =>
+        Effect.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )
   )
 

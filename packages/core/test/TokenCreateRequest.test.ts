@@ -186,7 +186,15 @@ describe("TokenCreateRequest", () => {
     grantType: Schema.Literals(["AUTHORIZATION_CODE", "PASSWORD", "CIBA"]),
     clientIdentifier: Schema.Literal("https://client.example.com"),
     subject: Schema.Literal("john"),
-    ...{ acr, accessToken, accessTokenDuration, authTime, clientId, properties, refreshToken, scopes, sessionId }
+    acr,
+    accessToken,
+    accessTokenDuration,
+    authTime,
+    clientId,
+    properties,
+    refreshToken,
+    scopes,
+    sessionId
   })
   it.prop("goes through text and check unharmed, whatever its values", { request: Request }, ({ request }) => {
     const text = Result.getOrThrow(TokenCreateRequest.toJson(request))

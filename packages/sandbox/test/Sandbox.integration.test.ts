@@ -1,4 +1,4 @@
-import { AuthleteError, TokenBatch, TokenOperations, type TokenCreateRequest } from "@tokenbatch/core"
+import { AuthleteError, type TokenBatch, TokenOperations, type TokenCreateRequest } from "@tokenbatch/core"
 import { Ledger, Sandbox, type SandboxOptions } from "@tokenbatch/sandbox"
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { assert, describe, it } from "@effect/vitest"

@@ -1,0 +1,396 @@
+import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { createHash } from "node:crypto"
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { createServer } from "node:net"
+import { gzipSync } from "node:zlib"
+import { bearer, folder, lastEvent, line, lines, run, sandbox, serve, start } from "./fixtures.ts"
+
+const temporary = folder()
+const file = (name: string, content: string | Uint8Array) => {
+  writeFileSync(temporary.file(name), content)
+  return temporary.file(name)
+}
+afterAll(() => temporary.remove())
+
+const jsonLines = (path: string) =>
+  readFileSync(path, "utf8")
+    .split("\n")
+    .filter((text) => text !== "")
+    .map((text) => JSON.parse(text))
+
+describe("create --sandbox", () => {
+  it("creates every record, and its counts match the ledger", async () => {
+    const sample = temporary.file("sample.ndjson")
+    assert.strictEqual((await run(["sample", "--count", "5000", "--bad-lines", "20", "--output", sample])).code, 0)
+    const [ledger, rejects, results] = ["ledger", "rejects", "results"].map(temporary.file)
+    file("rejects", "old content")
+    chmodSync(rejects!, 0o644)
+    const ended = await run([
+      "create",
+      "--sandbox",
+      "--json",
+      "--sandbox-ledger",
+      ledger!,
+      "--rejects",
+      rejects!,
+      "--results",
+      results!,
+      sample
+    ])
+    assert.strictEqual(ended.code, 1)
+    const { report } = lastEvent(ended)
+    assert.deepInclude(report.records, { read: 5000, created: 4980, rejected: 20, unresolved: 0, notSubmitted: 0 })
+    assert.deepInclude(report, {
+      complete: true,
+      dryRun: false,
+      batches: { submitted: 5, succeeded: 5, failed: 0, unresolved: 0 }
+    })
+    assert.strictEqual(jsonLines(ledger!).length, 4980)
+    assert.strictEqual(jsonLines(rejects!).length, 20)
+    assert.deepInclude(jsonLines(rejects!)[0], { line: 250 })
+    assert.strictEqual(jsonLines(results!).length, 20)
+    for (const path of [ledger!, rejects!, results!]) assert.strictEqual(statSync(path).mode & 0o777, 0o600, path)
+    assert.include(ended.stderr, "nothing was created at Authlete")
+    for (const text of ended.stdout.trimEnd().split("\n")) assert.isString(JSON.parse(text)._tag)
+  })
+
+  it("reads several files, compressed ones and standard input, one after another", async () => {
+    const plain = file("a.ndjson", lines(3))
+    const packed = file("b.ndjson.gz", gzipSync(lines(6).split("\n").slice(3).join("\n")))
+    const more = lines(10).split("\n").slice(6).join("\n")
+    const ended = await run(["create", "--sandbox", "--json", plain, "-", packed], { input: more })
+    assert.strictEqual(ended.code, 0, ended.stderr)
+    assert.strictEqual(lastEvent(ended).report.records.created, 10)
+  })
+
+  it("takes an empty file for what it is", async () => {
+    const ended = await run(["create", "--sandbox", file("empty", "")])
+    assert.strictEqual(ended.code, 0)
+    assert.include(ended.stderr, "read              0")
+  })
+
+  it("takes the first records only, and keeps rejected lines where it is told to", async () => {
+    const rejects = temporary.file("with-input")
+    const input = file("limit.ndjson", `{bad "secret"\n${lines(100)}`)
+    const ended = await run([
+      "create",
+      "--sandbox",
+      "--json",
+      "--limit",
+      "7",
+      "--rejects",
+      rejects,
+      "--rejects-with-input",
+      input
+    ])
+    assert.strictEqual(lastEvent(ended).report.records.created, 7)
+    assert.deepInclude(jsonLines(rejects)[0], { line: 1, input: '{bad "secret"' })
+    assert.notInclude(ended.stdout + ended.stderr, "secret")
+  })
+
+  it("goes on when whoever reads its output goes away", async () => {
+    const ledger = temporary.file("ledger-epipe")
+    const running = start([
+      "create",
+      "--sandbox",
+      "--json",
+      "--batch-size",
+      "10",
+      "--sandbox-ledger",
+      ledger,
+      file("pipe.ndjson", lines(2000))
+    ])
+    await running.seen("RunStarted")
+    running.child.stdout?.destroy()
+    running.child.stderr?.destroy()
+    assert.strictEqual((await running.ended).code, 0)
+    assert.strictEqual(jsonLines(ledger).length, 2000)
+  })
+
+  it("warns of records without an access token, and refuses them when told to", async () => {
+    const input = file("without.ndjson", line(1).replace(/,"accessToken":"[^"]*"/, ""))
+    const warned = await run(["create", "--sandbox", input])
+    assert.strictEqual(warned.code, 0)
+    assert.include(warned.stderr, "warning: some records have no accessToken")
+    assert.strictEqual((await run(["create", "--sandbox", "--require-access-token", input])).code, 1)
+  })
+
+  it("says nothing when it is to be quiet", async () => {
+    const ended = await run(["create", "--sandbox", "--quiet", file("quiet.ndjson", lines(5))])
+    assert.deepStrictEqual(ended, { code: 0, stdout: "", stderr: "" })
+  })
+})
+
+describe("against a sandbox in another process", () => {
+  let other: Awaited<ReturnType<typeof sandbox>>
+  beforeAll(async () => {
+    other = await sandbox("--setup-time", "5ms")
+  })
+  afterAll(async () => assert.strictEqual((await other.close()).code, 0))
+
+  it("creates, tries dry, and does not create twice", async () => {
+    const input = file("tokens.ndjson", lines(50))
+    const dry = await run(["create", "--dry-run", "--json", input], other)
+    assert.strictEqual(dry.code, 0, dry.stderr)
+    assert.deepInclude(lastEvent(dry).report, { dryRun: true })
+    const real = await run(["create", "--json", input], other)
+    assert.strictEqual(lastEvent(real).report.records.created, 50)
+    const again = await run(["create", "--json", "--results", temporary.file("again"), input], other)
+    assert.strictEqual(again.code, 3)
+    assert.deepInclude(lastEvent(again).report.records, { created: 0, unresolved: 50 })
+    assert.deepInclude(jsonLines(temporary.file("again"))[0], { from: 1, to: 50, end: "unresolved", code: "SBX500001" })
+    // Line 7 is there already: a dry run of all of them names every such line.
+    const dryAgain = await run(
+      [
+        "create",
+        "--dry-run",
+        "--json",
+        "--keep-going",
+        "--results",
+        temporary.file("dry"),
+        file("one.ndjson", `${line(100)}\n${line(7)}\n${line(101)}\n`)
+      ],
+      other
+    )
+    assert.strictEqual(dryAgain.code, 1)
+    assert.deepInclude(jsonLines(temporary.file("dry"))[0], { from: 2, to: 2, end: "failed" })
+  })
+
+  it("asks for the status of a batch", async () => {
+    const created = await run(["create", "--json", file("status.ndjson", line(500))], other)
+    const accepted = created.stdout
+      .split("\n")
+      .map((text) => text && JSON.parse(text))
+      .find((e) => e._tag === "BatchAccepted")
+    const status = await run(["status", "--json", accepted.requestId], other)
+    assert.strictEqual(status.code, 0)
+    assert.deepInclude(JSON.parse(status.stdout), { state: "Succeeded", tokenCount: 1 })
+    assert.strictEqual((await run(["status", "nope"], other)).code, 3)
+  })
+
+  it("ends with 4 at a wrong token", async () => {
+    const ended = await run(["create", "--json", file("wrong.ndjson", lines(20))], {
+      env: { ...other.env, AUTHLETE_BEARER: "wrong" }
+    })
+    assert.strictEqual(ended.code, 4)
+    assert.deepInclude(lastEvent(ended).report.records, { created: 0, notSubmitted: 20 })
+    assert.include(ended.stderr, "Check the bearer")
+    assert.strictEqual((await run(["status", "x"], { env: { ...other.env, AUTHLETE_BEARER: "wrong" } })).code, 4)
+  })
+
+  it("reads the bearer from a file", async () => {
+    const bearerFile = file("bearer", `${other.env["AUTHLETE_BEARER"]}\n`)
+    const env = {
+      AUTHLETE_BASE_URL: other.env["AUTHLETE_BASE_URL"]!,
+      AUTHLETE_SERVICE_ID: other.env["AUTHLETE_SERVICE_ID"]!
+    }
+    const ended = await run(["create", "--bearer-file", bearerFile, file("bf.ndjson", line(600))], { env })
+    assert.strictEqual(ended.code, 0, ended.stderr)
+  })
+})
+
+describe("a run that is told to stop", () => {
+  let slow: Awaited<ReturnType<typeof sandbox>>
+  beforeAll(async () => {
+    slow = await sandbox("--setup-time", "1500ms")
+  })
+  afterAll(() => slow.close())
+
+  it("stops in order at the first signal: what is in flight ends, the rest is not submitted", async () => {
+    const running = start(
+      ["create", "--json", "--batch-size", "10", "--concurrency", "2", file("stop.ndjson", lines(1000))],
+      slow
+    )
+    await running.seen("BatchAccepted")
+    running.child.kill("SIGINT")
+    await running.seen("stopping: waiting up to 10 s")
+    const ended = await running.ended
+    assert.strictEqual(ended.code, 3)
+    const { report } = lastEvent(ended)
+    assert.strictEqual(report.stopped.reason, "Requested")
+    assert.isTrue(report.records.created > 0 && report.records.created <= 40)
+    assert.strictEqual(report.records.unresolved, 0)
+  })
+
+  it("ends at once at the second", async () => {
+    const running = start(["create", "--json", file("twice.ndjson", lines(30).replaceAll("value", "other"))], slow)
+    await running.seen("BatchAccepted")
+    running.child.kill("SIGTERM")
+    await running.seen("stopping")
+    running.child.kill("SIGTERM")
+    assert.strictEqual((await running.ended).code, 143)
+  })
+
+  it("stops while it waits for standard input that never comes", async () => {
+    const running = start(["create", "--sandbox", "--json"], { input: "open" })
+    await running.seen("RunStarted")
+    running.child.kill("SIGINT")
+    assert.strictEqual((await running.ended).code, 3)
+  })
+})
+
+describe("bad usage", () => {
+  const env = { AUTHLETE_BASE_URL: "http://127.0.0.1:9", AUTHLETE_SERVICE_ID: "1", AUTHLETE_BEARER: bearer }
+  const input = () => file("usage.ndjson", lines(3))
+  const folderPath = () => {
+    if (!existsSync(temporary.file("folder"))) mkdirSync(temporary.file("folder"))
+    return temporary.file("folder")
+  }
+
+  it.each([
+    ["an unknown flag", () => ["create", "--bach-size", "5"], env, "--batch-size"],
+    ["an unknown command", () => ["creat"], env, "creat"],
+    ["a batch size of nothing", () => ["create", "--batch-size", "0", input()], env, "expected 1 or more"],
+    ["a duration that is none", () => ["create", "--request-timeout", "soon", input()], env, "expected a duration"],
+    ["a missing file", () => ["create", temporary.file("missing")], env, "no such file"],
+    ["a folder for a file", () => ["create", folderPath()], env, "is a directory"],
+    ["no settings", () => ["create", input()], {}, "AUTHLETE_BASE_URL"],
+    ["no service id", () => ["create", "--region", "us", input()], {}, "AUTHLETE_SERVICE_ID"],
+    ["no bearer", () => ["create", input()], { ...env, AUTHLETE_BEARER: "" }, "AUTHLETE_BEARER is not set"],
+    ["an empty bearer file", () => ["create", "--bearer-file", file("no-bearer", ""), input()], env, "is empty"],
+    [
+      "a missing bearer file",
+      () => ["create", "--bearer-file", temporary.file("missing"), input()],
+      env,
+      "cannot be read"
+    ],
+    ["http:// to elsewhere", () => ["create", "--base-url", "http://example.com", input()], env, "unencrypted"],
+    ["a URL that is none", () => ["create", "--base-url", "example", input()], env, "is not a URL"],
+    [
+      "a base URL and a region",
+      () => ["create", "--base-url", "https://a.example", "--region", "us", input()],
+      env,
+      "say two things"
+    ],
+    ["a sandbox and a service", () => ["create", "--sandbox", "--service-id", "1", input()], {}, "sandbox of its own"],
+    ["a ledger without a sandbox", () => ["create", "--sandbox-ledger", "x", input()], env, "there is none"],
+    ["rejects without a place", () => ["create", "--rejects-with-input", input()], env, "nothing says where"],
+    ["an output over the input", () => ["create", "--rejects", input(), input()], env, "would write over the input"],
+    [
+      "one file for two outputs",
+      () => ["create", "--rejects", temporary.file("r"), "--results", temporary.file("r"), input()],
+      env,
+      "would write over --rejects"
+    ],
+    [
+      "an output in no folder",
+      () => ["create", "--sandbox", "--rejects", temporary.file("no/such/r"), input()],
+      {},
+      "its folder does not exist"
+    ],
+    ["standard input twice", () => ["create", "--sandbox", "-", "-"], {}, "named twice"]
+  ] as const)(
+    "%s: exit code 2, place, cause and way out, and no stack trace",
+    async (_name, args, environment, said) => {
+      const ended = await run(args(), { env: environment })
+      assert.strictEqual(ended.code, 2, ended.stderr)
+      assert.include(ended.stderr, said)
+      assert.notMatch(ended.stderr, /^\s+at /m)
+      assert.isTrue(ended.stderr.trim().split("\n").length <= 6, ended.stderr)
+      assert.notInclude(ended.stderr, bearer)
+    }
+  )
+
+  it("helps, and tells its version", async () => {
+    for (const args of [
+      ["--help"],
+      ["create", "--help"],
+      ["validate", "--help"],
+      ["sandbox", "--help"],
+      ["sample", "--help"],
+      ["status", "--help"]
+    ]) {
+      const ended = await run(args)
+      assert.strictEqual(ended.code, 0)
+      assert.include(ended.stdout, "USAGE")
+    }
+    assert.match((await run(["--version"])).stdout, /\d+\.\d+\.\d+/)
+  })
+})
+
+describe("a service that is not as it should be", () => {
+  it("is given up when it is away for too long, and everything is accounted for", async () => {
+    const server = createServer()
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const { port } = server.address() as { port: number }
+    server.close()
+    const env = { AUTHLETE_BASE_URL: `http://127.0.0.1:${port}`, AUTHLETE_SERVICE_ID: "1", AUTHLETE_BEARER: bearer }
+    const ended = await run(["create", "--json", "--give-up-after", "1s", file("gone.ndjson", lines(5))], { env })
+    assert.strictEqual(ended.code, 3)
+    assert.deepInclude(lastEvent(ended).report.records, { read: 5, notSubmitted: 5 })
+    assert.include(ended.stderr, "ECONNREFUSED")
+  })
+
+  it("is a wrong address where something else answers", async () => {
+    const server = await serve((_, response) =>
+      response.writeHead(404, { "content-type": "text/html" }).end("<html>no")
+    )
+    const ended = await run(["create", file("page.ndjson", lines(5))], server)
+    server.close()
+    assert.strictEqual(ended.code, 2)
+    assert.include(ended.stderr, "Check the base URL")
+  })
+
+  it("gets neither the bearer nor a token value into anything that a run writes, whatever it echoes", async () => {
+    let calls = 0
+    const bodies = new Map<string, string>()
+    const server = await serve((request, response, body) => {
+      const echo = `${request.headers.authorization} ${body}`
+      const json = (status: number, value: object) =>
+        response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(value))
+      if (request.method === "GET") {
+        const batch = `${request.headers.authorization} ${bodies.get(request.url!.split("/").at(-1)!)}`
+        return json(200, { status: { result: "FAILED", errorCode: `E ${batch}`, errorDescription: `no: ${batch}` } })
+      }
+      switch (++calls % 4) {
+        case 1:
+          bodies.set(`request-${calls}`, body)
+          return json(200, { requestId: `request-${calls}` })
+        case 2:
+          return response
+            .writeHead(502, { "content-type": "text/html", server: echo.slice(0, 60), via: bearer })
+            .end(`<html>${echo}`)
+        case 3:
+          return json(400, { resultCode: "A1", resultMessage: `bad: ${echo}` })
+        default:
+          return response.writeHead(200).end(echo)
+      }
+    })
+    const [rejects, results] = [temporary.file("s-rejects"), temporary.file("s-results")]
+    const input = file(
+      "secrets.ndjson",
+      `${lines(8)}{"accessToken":"access-token-value-9"}\n{"accessToken":"access-token-value-10\n`
+    )
+    const ended = await run(
+      ["create", "--json", "--batch-size", "2", "--keep-going", "--rejects", rejects, "--results", results, input],
+      server
+    )
+    server.close()
+    assert.strictEqual(ended.code, 3)
+    const written = [ended.stdout, ended.stderr, readFileSync(rejects, "utf8"), readFileSync(results, "utf8")].join(
+      "\n"
+    )
+    assert.isTrue(jsonLines(results).length >= 6)
+    assert.include(written, "<redacted>")
+    assert.notInclude(written, bearer)
+    assert.notInclude(written, "access-token-value")
+    assert.notInclude(written, createHash("sha256").update("access-token-value-1").digest("base64url"))
+  })
+})
+
+describe("validate", () => {
+  it("finds what create would reject, without a network", async () => {
+    const rejects = temporary.file("validate-rejects")
+    const ended = await run(["validate", "--json", "--rejects", rejects, file("v.ndjson", `${lines(3)}{bad\n`)])
+    assert.strictEqual(ended.code, 1)
+    assert.deepInclude(lastEvent(ended), {
+      _tag: "ValidationFinished",
+      complete: true,
+      records: { read: 4, valid: 3, rejected: 1 }
+    })
+    assert.deepInclude(jsonLines(rejects)[0], { line: 4, column: 2 })
+    assert.include(ended.stderr, "line 4: malformed JSON")
+    assert.strictEqual((await run(["validate", file("good.ndjson", lines(3))])).code, 0)
+    assert.strictEqual((await run(["validate", file("cut.gz", gzipSync(lines(3)).subarray(0, 30))])).code, 3)
+  })
+})
