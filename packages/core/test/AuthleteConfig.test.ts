@@ -1,16 +1,17 @@
 import { AuthleteConfig } from "@tokenbatch/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as ConfigProvider from "effect/ConfigProvider"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 const make = (settings: Partial<AuthleteConfig.Settings>) =>
   AuthleteConfig.make({ baseUrl: "https://us.authlete.com", serviceId: "1", ...settings })
 
-const fromEnvironment = (env: Record<string, string>) =>
+const fromEnvironment = (env: Record<string, string>, overrides?: Partial<AuthleteConfig.Settings>) =>
   Effect.gen(function* () {
     return yield* AuthleteConfig.AuthleteConfig
   }).pipe(
-    Effect.provide(AuthleteConfig.AuthleteConfig.layerConfig()),
+    Effect.provide(AuthleteConfig.AuthleteConfig.layerConfig(overrides)),
     Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env))
   )
 
@@ -20,13 +21,23 @@ describe("AuthleteConfig", () => {
     "https://host:8443/prefix//",
     "http://127.0.0.1:8080",
     "http://localhost",
-    "http://[::1]:1"
+    "http://[::1]:1",
+    "http://127.255.0.9",
+    "HTTP://LocalHost:8080",
+    "http://service.localhost"
   ])("takes %s", (baseUrl) => Effect.map(make({ baseUrl }), (config) => assert.isFalse(config.baseUrl.endsWith("/"))))
 
   it.effect.each([
     ["http://example.com", "unencrypted"],
     ["http://localhost.example.com", "unencrypted"],
     ["http://127.0.0.1.example.com", "unencrypted"],
+    ["http://example.com/localhost", "unencrypted"],
+    ["http://localhost@example.com", "user name or password"],
+    ["http://[::2]", "unencrypted"],
+    ["http://0.0.0.0", "unencrypted"],
+    ["http://10.127.0.1", "unencrypted"],
+    ["https://example.com/#a", "before any ?"],
+    ["", "is not a URL"],
     ["ftp://example.com", "https://"],
     ["us.authlete.com", "is not a URL"],
     ["https://user:pass@example.com", "user name or password"],
@@ -43,7 +54,58 @@ describe("AuthleteConfig", () => {
     make({ baseUrl: "http://example.com", allowInsecure: true })
   )
 
-  it.effect.each(["", "a b", "a/b"])("refuses the service id %j", (serviceId) => Effect.flip(make({ serviceId })))
+  it.effect("keeps a path, and takes slashes off the end", () =>
+    Effect.gen(function* () {
+      assert.strictEqual((yield* make({ baseUrl: "https://h:8443/a/b//" })).baseUrl, "https://h:8443/a/b")
+      assert.strictEqual((yield* make({ baseUrl: "https://us.authlete.com" })).baseUrl, "https://us.authlete.com")
+    })
+  )
+
+  it.effect("waits a minute for an answer, or as long as it is told", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(Duration.toMillis((yield* make({})).requestTimeout), 60_000)
+      assert.strictEqual(Duration.toMillis((yield* make({ requestTimeout: "3 seconds" })).requestTimeout), 3000)
+      const error = yield* Effect.flip(make({ requestTimeout: 0 }))
+      assert.strictEqual(error.message, "request timeout: must be more than zero")
+    })
+  )
+
+  it.effect("knows all regions", () =>
+    Effect.forEach(["us", "jp", "eu", "br"] as const, (region) =>
+      Effect.map(fromEnvironment({ AUTHLETE_SERVICE_ID: "1", AUTHLETE_REGION: region }), ({ baseUrl }) =>
+        assert.strictEqual(baseUrl, `https://${region}.authlete.com`)
+      )
+    )
+  )
+
+  it.effect("takes no name of an object's own for a region", () =>
+    Effect.map(Effect.flip(fromEnvironment({ AUTHLETE_SERVICE_ID: "1", AUTHLETE_REGION: "constructor" })), (error) =>
+      assert.strictEqual(error.message, "AUTHLETE_REGION: expected us, jp, eu or br")
+    )
+  )
+
+  it.effect("does not look up what it is told", () =>
+    Effect.gen(function* () {
+      const told = { baseUrl: "https://own.example.com", serviceId: "7" }
+      assert.deepInclude(yield* fromEnvironment({ AUTHLETE_REGION: "mars" }, told), told)
+      const half = yield* fromEnvironment({ AUTHLETE_SERVICE_ID: "42", AUTHLETE_REGION: "eu" }, { serviceId: "7" })
+      assert.deepInclude(half, { baseUrl: "https://eu.authlete.com", serviceId: "7" })
+    })
+  )
+
+  it.effect("checks what the environment holds, too", () =>
+    Effect.gen(function* () {
+      const env = { AUTHLETE_BASE_URL: "http://example.com", AUTHLETE_SERVICE_ID: "1" }
+      assert.include((yield* Effect.flip(fromEnvironment(env))).message, "unencrypted")
+      assert.strictEqual((yield* fromEnvironment(env, { allowInsecure: true })).baseUrl, "http://example.com")
+      const empty = yield* Effect.flip(fromEnvironment({ ...env, AUTHLETE_SERVICE_ID: "" }, { allowInsecure: true }))
+      assert.match(empty.message, /service id|AUTHLETE_SERVICE_ID/)
+    })
+  )
+
+  it.effect.each(["", "a b", "a/b", "a?b", "a#b", "a\n"])("refuses the service id %j", (serviceId) =>
+    Effect.flip(make({ serviceId }))
+  )
 
   it.effect("reads the environment: a base URL, or else a region", () =>
     Effect.gen(function* () {

@@ -20,6 +20,7 @@ const table: ReadonlyArray<
   ["401", result(401), "CredentialsRefused", "CredentialsRefused"],
   ["401 without a result code", answered(401), "CredentialsRefused", "CredentialsRefused"],
   ["403", result(403), "CredentialsRefused", "Refused"],
+  ["403 without a result code", answered(403), "CredentialsRefused", "Refused"],
   ["301", answered(301), "WrongAddress", "InDoubt"],
   ["302", answered(302), "WrongAddress", "InDoubt"],
   ["307", answered(307), "WrongAddress", "InDoubt"],
@@ -59,4 +60,28 @@ describe("CreateAnswer", () => {
       }
     )
   })
+
+  it("knows no status that the table does not name: those are in doubt", () => {
+    const named = new Set([400, 401, 403, 404, 405, 413, 415, 422])
+    for (let status = 100; status < 600; status++) {
+      if (named.has(status)) continue
+      const redirect = status >= 300 && status < 400
+      assert.strictEqual(
+        CreateAnswer.meaning(answered(status), { anyTaken: false })._tag,
+        redirect ? "WrongAddress" : "InDoubt",
+        String(status)
+      )
+      assert.strictEqual(CreateAnswer.meaning(answered(status), { anyTaken: true })._tag, "InDoubt", String(status))
+    }
+  })
+
+  it("takes a time-out before anything was sent for not taken", () => {
+    const error = new RequestTimeout({ timeout: 1, sent: false })
+    assert.strictEqual(CreateAnswer.meaning(error, { anyTaken: false })._tag, "NotTaken")
+  })
+
+  it("says nothing of waiting where the service does not", () =>
+    assert.deepStrictEqual(CreateAnswer.meaning(new RateLimited({ status: 429 }), { anyTaken: true }), {
+      _tag: "NotTaken"
+    }))
 })

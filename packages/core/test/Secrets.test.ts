@@ -9,8 +9,16 @@ describe("Secrets", () => {
     ["as it is", secret],
     ["as JSON", JSON.stringify(secret)],
     ["as JSON with escaped slashes", JSON.stringify(secret).replaceAll("/", "\\/")],
+    ["as JSON for pages", JSON.stringify(secret).replaceAll("&", "\\u0026").replaceAll("=", "\\u003d")],
     ["in a URL", encodeURIComponent(secret)],
-    ["as HTML", secret.replaceAll("&", "&amp;").replaceAll('"', "&quot;")]
+    ["in a URL, with small hex digits", encodeURIComponent(secret).replace(/%../g, (c) => c.toLowerCase())],
+    ["as HTML", secret.replaceAll("&", "&amp;").replaceAll('"', "&quot;")],
+    [
+      "as HTML that escapes more",
+      secret.replace(/[&"/=]/g, (c) => ({ "&": "&amp;", '"': "&quot;", "/": "&#x2F;", "=": "&#x3D;" })[c]!)
+    ],
+    ["after a name", `token=${secret}`],
+    ["twice", `${secret}${secret}`]
   ])("strikes a secret %s", (_name, written) => {
     const struck = Secrets.strike(`before ${written} after`, [secret])
     assert.include(struck, Secrets.struck)
@@ -18,10 +26,43 @@ describe("Secrets", () => {
     assert.isTrue(struck.startsWith("before ") && struck.endsWith(" after"))
   })
 
-  it("strikes what was cut off at either end", () => {
-    const long = "abcdefghijklmnopqrstuvwxyz0123456789"
-    assert.strictEqual(Secrets.strike(`bad token ${long.slice(0, 12)}...`, [long]), `bad token ${Secrets.struck}`)
-    assert.strictEqual(Secrets.strike(`bad token …${long.slice(-12)}`, [long]), `bad token ${Secrets.struck}`)
+  const long = "abcdefghijklmnopqrstuvwxyz0123456789"
+  it.each(["bad token ", "?access_token=", "/tokens/", "Bearer:", "x"])(
+    "strikes what was cut off after %j",
+    (before) => {
+      for (let length = 8; length <= long.length; length++) {
+        assert.strictEqual(
+          Secrets.strike(`${before}${long.slice(0, length)}...`, [long]),
+          `${before}${Secrets.struck}...`
+        )
+        assert.strictEqual(Secrets.strike(`${before}…${long.slice(-length)}.`, [long]), `${before}…${Secrets.struck}.`)
+      }
+      assert.strictEqual(
+        Secrets.strike(`${before}${long.slice(0, 9)}***${long.slice(-8)}`, [long]),
+        `${before}${Secrets.struck}***${Secrets.struck}`
+      )
+    }
+  )
+
+  it("lets stand what is too short to tell anything", () => {
+    for (const text of [long.slice(0, 7), long.slice(-7), long.slice(10, 26)]) {
+      assert.strictEqual(Secrets.strike(`see ${text}`, [long]), `see ${text}`)
+    }
+  })
+
+  it("strikes each of many, one within the other and side by side, and nothing in what it puts there", () => {
+    assert.strictEqual(Secrets.strike("a red car", ["a", "r", "e"]), "<redacted> <redacted>d c<redacted>")
+    assert.strictEqual(Secrets.strike("[abcdefgh-ijkl]", ["abcdefgh", "abcdefgh-ijkl"]), "[<redacted>]")
+    assert.strictEqual(Secrets.strike("one,two", ["one", "two"]), "<redacted>,<redacted>")
+    assert.strictEqual(Secrets.strike("onetwo", ["one", "two"]), "<redacted>")
+    assert.strictEqual(Secrets.strike("", ["one"]), "")
+    assert.strictEqual(Secrets.strike("\ud800 lone-surrogate", ["\ud800"]), "<redacted> lone-surrogate")
+  })
+
+  it("is quick with all tokens of a batch that begin alike", () => {
+    const tokens = Array.from({ length: 2000 }, (_, i) => `eyJhbGciOiJSUzI1NiJ9.token-${i}.0123456789`)
+    const struck = Secrets.strike(tokens.slice(0, 100).join(" "), tokens)
+    assert.strictEqual(struck, Array.from({ length: 100 }, () => Secrets.struck).join(" "))
   })
 
   it("leaves everything else alone", () => {
@@ -36,7 +77,11 @@ describe("Secrets", () => {
       after: Schema.String,
       token: Schema.String.check(Schema.isPattern(/^[A-Za-z0-9_.~+/-]{16,43}$/))
     },
-    ({ after, before, token }) => assert.notInclude(Secrets.strike(before + token + after, [token]), token)
+    ({ after, before, token }) => {
+      assert.notInclude(Secrets.strike(before + token + after, [token]), token)
+      const cut = token.slice(0, 8)
+      assert.notInclude(Secrets.strike(before + cut + after, [token]), cut)
+    }
   )
 
   it("finds the token values of a body, and none in what is no body", () => {
