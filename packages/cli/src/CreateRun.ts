@@ -57,7 +57,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   let report: RunReport.RunReport | undefined
   let examples: ReadonlyArray<Summary.Example> = []
   let warned = false
-  let outputFailed = false
+  let outputFailure: string | undefined
   let lastRetrySaid = 0
   const stop = yield* Deferred.make<void>()
   const drawing = yield* Progress.make({
@@ -92,7 +92,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   }
 
   const write = (events: ReadonlyArray<RunEvent.RunEvent>) =>
-    outputFailed
+    outputFailure !== undefined
       ? Effect.void
       : Effect.gen(function* () {
           if (results !== undefined) yield* results(events.flatMap(OutputFiles.resultsOf))
@@ -104,7 +104,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
           }
         }).pipe(
           Effect.catch((error) => {
-            outputFailed = true
+            outputFailure = error.message
             return Effect.andThen(drawing.say(`error: ${error.message}; stopping`), Deferred.succeed(stop, undefined))
           })
         )
@@ -156,9 +156,11 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     ...(Option.isSome(settings.results) ? [["lines not created", settings.results.value] as const] : []),
     ...(Option.isSome(settings.sandboxLedger) ? [["the sandbox's ledger", settings.sandboxLedger.value] as const] : [])
   ]
-  yield* drawing.say(Summary.render({ report, examples, files, sandbox: settings.sandbox }))
-  // An output that could not be written is something that is not known.
-  return { report, exitCode: outputFailed ? (3 as const) : RunReport.exitCode(report) }
+  const lost = Stdout.lost()
+  if (lost !== undefined) outputFailure ??= `standard output cannot be written on: ${lost}`
+  yield* drawing.say(Summary.render({ report, outputFailure, examples, files, sandbox: settings.sandbox }))
+  // What could not be written is something that is not known.
+  return { report, exitCode: outputFailure === undefined ? RunReport.exitCode(report) : (3 as const) }
 })
 
 /** Waits for a signal, and then has the run stop in order. Never ends, so that the signals stay ours until the run has ended. */

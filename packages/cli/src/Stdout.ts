@@ -1,15 +1,23 @@
 /**
- * Standard output for machines: lines, with back-pressure. When whoever reads it goes away, writing ends and the run goes on.
+ * Standard output for machines: lines, with back-pressure. When whoever reads it goes away, writing ends and the run goes on. Where it cannot
+ * be written for another reason, a full disk say, that is kept to be told.
  */
 import * as Effect from "effect/Effect"
 
 let closed = false
+let failure: string | undefined
 
 /** To be called once at the start: a closed pipe must not end the process. */
 export const guard = Effect.sync(() => {
-  process.stdout.on("error", () => void (closed = true))
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    closed = true
+    if (error.code !== "EPIPE") failure ??= error.message
+  })
   process.stderr.on("error", () => {})
 })
+
+/** Why standard output lacks something of what was written, if it does though somebody still reads it. */
+export const lost = (): string | undefined => failure
 
 /** Writes text; waits while the reader is slower. */
 export const write = (text: string | Uint8Array): Effect.Effect<void> =>

@@ -26,6 +26,8 @@ export const maxExamples = 5
 /** What the summary is made of. */
 export interface Content {
   readonly report: RunEvent.RunReport
+  /** An output that could not be written to its end. */
+  readonly outputFailure?: string | undefined
   readonly examples: ReadonlyArray<Example>
   /** Files that the run left: what is in them, and their paths. */
   readonly files: ReadonlyArray<readonly [what: string, path: string]>
@@ -33,7 +35,7 @@ export interface Content {
 }
 
 /** The summary, as lines. */
-export const render = ({ examples, files, report, sandbox }: Content): string => {
+export const render = ({ examples, files, outputFailure, report, sandbox }: Content): string => {
   const { batches, dryRun, records } = report
   const created = dryRun ? "would be created" : "created"
   const rows: ReadonlyArray<readonly [string, number, string]> = [
@@ -63,9 +65,11 @@ export const render = ({ examples, files, report, sandbox }: Content): string =>
     ...(dryRun ? ["  This was a dry run: nothing was created."] : [])
   ]
   const stopped =
-    report.stopped === undefined
-      ? []
-      : ["", `Stopped early: ${report.stopped.message}.`, remedies[report.stopped.reason]]
+    outputFailure !== undefined
+      ? ["", `Not everything could be written: ${outputFailure}.`, "Make room, or name another place."]
+      : report.stopped === undefined
+        ? []
+        : ["", `Stopped early: ${report.stopped.message}.`, remedies[report.stopped.reason]]
   const some =
     examples.length === 0 ? [] : ["", "For example:", ...examples.map(({ where, why }) => `  ${where}: ${why}`)]
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]

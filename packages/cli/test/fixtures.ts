@@ -30,22 +30,29 @@ const clean = () =>
 /** Starts `tokenbatch` with arguments. */
 export const start = (
   args: ReadonlyArray<string>,
-  options: { readonly env?: Record<string, string>; readonly input?: string | Uint8Array | "open" } = {}
+  options: {
+    readonly env?: Record<string, string>
+    readonly input?: string | Uint8Array | "open"
+    readonly stdout?: number
+  } = {}
 ): Running => {
-  const child = spawn(process.execPath, [program, ...args], { env: { ...clean(), ...options.env } })
+  const child = spawn(process.execPath, [program, ...args], {
+    env: { ...clean(), ...options.env },
+    stdio: ["pipe", options.stdout ?? "pipe", "pipe"]
+  })
   let stdout = ""
   let stderr = ""
   const waiting = new Set<() => void>()
-  child.stdout.on("data", (chunk) => {
+  child.stdout?.on("data", (chunk) => {
     stdout += chunk
     for (const look of waiting) look()
   })
-  child.stderr.on("data", (chunk) => {
+  child.stderr?.on("data", (chunk) => {
     stderr += chunk
     for (const look of waiting) look()
   })
-  if (options.input !== "open") child.stdin.end(options.input ?? "")
-  else child.stdin.on("error", () => {})
+  if (options.input !== "open") child.stdin?.end(options.input ?? "")
+  else child.stdin?.on("error", () => {})
   const ended = new Promise<Ended>((resolve) => child.on("close", (code) => resolve({ code, stdout, stderr })))
   const seen = (text: string) =>
     new Promise<void>((resolve, reject) => {

@@ -1,6 +1,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { createHash } from "node:crypto"
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { gzipSync } from "node:zlib"
 import { bearer, folder, lastEvent, line, lines, run, sandbox, serve, start } from "./fixtures.ts"
@@ -105,6 +105,23 @@ describe("create --sandbox", () => {
     running.child.stderr?.destroy()
     assert.strictEqual((await running.ended).code, 0)
     assert.strictEqual(jsonLines(ledger).length, 2000)
+  })
+
+  it.skipIf(!existsSync("/dev/full"))("says what could not be written, and that not everything is known", async () => {
+    const rejects = await run([
+      "create",
+      "--sandbox",
+      "--rejects",
+      "/dev/full",
+      file("full.ndjson", `{bad\n${lines(3)}`)
+    ])
+    assert.strictEqual(rejects.code, 3)
+    assert.include(rejects.stderr, "/dev/full cannot be written on")
+    const full = openSync("/dev/full", "w")
+    const child = start(["create", "--sandbox", "--json", file("full.ndjson", lines(3))], { stdout: full })
+    const ended = await child.ended
+    assert.strictEqual(ended.code, 3)
+    assert.include(ended.stderr, "standard output cannot be written on")
   })
 
   it("warns of records without an access token, and refuses them when told to", async () => {

@@ -231,4 +231,275 @@ describe("TokenCreateRequest", () => {
       assert.notInclude(shown, secret)
     }
   })
+
+  it("takes null for absence inside objects, and for nothing else", () => {
+    const element = { type: "t", locations: null, actions: null, dataTypes: null, identifier: null, privileges: null }
+    for (const record of [
+      { ...good, properties: [{ key: null, value: null, hidden: null }, {}] },
+      { ...good, authorizationDetails: { elements: null } },
+      { ...good, authorizationDetails: { elements: [{ ...element, otherFields: null }] } }
+    ]) {
+      assert.isUndefined(reason(record), inspect(record))
+    }
+    for (const [record, expected] of [
+      [{ ...good, properties: [null] }, "properties[0]: expected an object"],
+      [{ ...good, resources: [null] }, "resources[0]: expected a string"],
+      [{ ...good, authorizationDetails: { elements: [null] } }, "authorizationDetails.elements[0]: expected an object"],
+      [
+        { ...good, authorizationDetails: { elements: [{ type: "t", locations: [null] }] } },
+        "authorizationDetails.elements[0].locations[0]: expected a string"
+      ],
+      [{ ...good, acr: null, subject: null }, "subject: is required for grant type AUTHORIZATION_CODE"],
+      [{ ...good, nobodyKnows: null }, ": holds a field that the service does not know"]
+    ] as const) {
+      assert.strictEqual(reason(record), expected)
+    }
+  })
+
+  it("names the nearest field for each way to miss one", () => {
+    for (const [wrong, right] of [
+      ["accessTokn", "accessToken"],
+      ["ACCESSTOKEN", "accessToken"],
+      ["access-token", "accessToken"],
+      ["refresh_token", "refreshToken"],
+      ["client_id", "clientId"],
+      ["scope", "scopes"],
+      ["grant_type", "grantType"],
+      ["accesTokenDuratoin", "accessTokenDuration"]
+    ] as const) {
+      assert.strictEqual(
+        reason({ ...good, [wrong]: "x" }),
+        `${wrong}: is not a field that the service knows: did you mean ${right}?`
+      )
+    }
+    assert.strictEqual(reason({ ...good, expires_at: 1 }), ": holds a field that the service does not know")
+  })
+
+  it("says first that a field is misnamed: that is why another one is missing", () =>
+    assert.isTrue(reason({ granttype: "PASSWORD", clientId: "x" })?.startsWith("granttype: is not a field")))
+
+  it("lets unknown fields pass at every depth, but no known field that is wrong beside them", () => {
+    const loose = { allowUnknownFields: true }
+    const details = (element: object) => ({
+      ...good,
+      authorizationDetails: { x: 1, elements: [{ type: "t", ...element }] }
+    })
+    assert.isUndefined(reason(details({ x: {} }), loose))
+    assert.strictEqual(
+      reason(details({ x: {}, actions: "a" }), loose),
+      "authorizationDetails.elements[0].actions: expected an array"
+    )
+    assert.strictEqual(
+      reason({ ...good, properties: [{ x: 1, key: 1 }] }, loose),
+      "properties[0].key: expected a string"
+    )
+  })
+
+  it("requires an access token last, after everything that is wrong with a record", () => {
+    const strict = { requireAccessToken: true }
+    assert.strictEqual(
+      reason({ grantType: "PASSWORD", clientId: 1 }, strict),
+      "subject: is required for grant type PASSWORD"
+    )
+    assert.isTrue(reason({ grantType: "JWT_BEARER", clientId: 1 }, strict)?.startsWith("accessToken: is required here"))
+    assert.isUndefined(reason(good, strict))
+  })
+
+  it("takes what lies on the edge of each rule", () => {
+    for (const record of [
+      { ...good, subject: "x".repeat(100) },
+      { ...good, subject: "\u0000~\u007f" },
+      { ...good, accessTokenDuration: -0 },
+      { ...good, authTime: -1 },
+      { ...good, clientId: null, clientIdentifier: "c" },
+      { ...good, grantType: "CLIENT_CREDENTIALS", subject: null, refreshToken: null },
+      { ...good, grantType: "JWT_BEARER", subject: "" },
+      { ...good, clientIdAliasUsed: true, clientEntityIdUsed: false, metadataDocumentUsed: null },
+      { ...good, jwtAtClaims: " {} ", certificateThumbprint: `${"-_".repeat(21)}9` },
+      { ...good, scopes: [], properties: [], resources: [], authorizationDetails: {} }
+    ]) {
+      assert.isUndefined(reason(record), inspect(record))
+    }
+    for (const record of [
+      { ...good, subject: "\u0080" },
+      { ...good, grantType: "password" },
+      { ...good, clientId: 1.5 },
+      { ...good, clientId: true },
+      { ...good, clientIdentifier: "", clientId: null },
+      { ...good, certificateThumbprint: "A".repeat(42) },
+      { ...good, certificateThumbprint: "A".repeat(44) },
+      { ...good, certificateThumbprint: `${"A".repeat(42)}=` },
+      { ...good, certificateThumbprint: `${"A".repeat(43)}\n` },
+      { ...good, dpopKeyThumbprint: "" },
+      { ...good, jwtAtClaims: "null" },
+      { ...good, jwtAtClaims: "" }
+    ]) {
+      assert.isDefined(reason(record), inspect(record))
+    }
+  })
+
+  // A record of values picked at random, good and bad, for every field at every depth.
+  const pick = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 999 })))
+  const oddities = [
+    null,
+    "",
+    "x",
+    "ä",
+    "{}",
+    "[]",
+    0,
+    -1,
+    1.5,
+    2 ** 53,
+    2 ** 63,
+    true,
+    [],
+    ["a"],
+    [1],
+    {},
+    [{}],
+    [null]
+  ]
+  const makeRecord = (picks: ReadonlyArray<number>, own: (key: string) => unknown = () => undefined) => {
+    let next = 0
+    const draw = (count: number) => (picks[next++ % Math.max(picks.length, 1)] ?? 0) % count
+    const odd = (key: string, value: unknown): unknown =>
+      own(key) ?? (draw(4) === 0 ? oddities[draw(oddities.length)] : value)
+    const someOf = (object: object): Record<string, unknown> =>
+      Object.fromEntries(
+        Object.entries(object).flatMap(([key, value]) =>
+          draw(3) === 0 ? [] : [[key, draw(3) === 0 ? odd(key, value) : value]]
+        )
+      )
+    const record: Record<string, unknown> = { ...good, ...someOf(valid) }
+    if (draw(3) === 0) record["properties"] = [someOf(valid.properties as object), someOf({ key: "k", hidden: false })]
+    if (draw(3) === 0) {
+      const element = (valid.authorizationDetails as { readonly elements: ReadonlyArray<object> }).elements[0]!
+      record["authorizationDetails"] =
+        draw(4) === 0 ? someOf({ elements: 1 }) : { elements: [someOf(element), element] }
+    }
+    if (draw(9) === 0) record[["accesToken", "whatever", "type"][draw(3)]!] = "x"
+    return record
+  }
+  const withoutNulls = (value: unknown): unknown =>
+    Array.isArray(value)
+      ? value.map(withoutNulls)
+      : typeof value === "object" && value !== null
+        ? Object.fromEntries(
+            Object.entries(value).flatMap(([key, field]) => (field === null ? [] : [[key, withoutNulls(field)]]))
+          )
+        : value
+
+  it.prop("checks as the schema does, both ways, whatever the record", { picks: pick }, ({ picks }) => {
+    const record = makeRecord(picks)
+    const found = reason(record)
+    const decoded = Schema.decodeUnknownResult(Schema.toCodecJson(TokenCreateRequest.TokenCreateRequest))(
+      withoutNulls(record),
+      { onExcessProperty: "error" }
+    )
+    // Out of JSON the typed model takes exact numbers alone; the check takes the bytes for what they are.
+    const exact = fields.every((field) => record[field] !== 2 ** 53)
+    if (exact) assert.strictEqual(found === undefined, Result.isSuccess(decoded), `${found} ${inspect(record)}`)
+    assert.notInclude(found ?? "", "is not a valid record")
+    if (found === undefined) assert.isTrue(Guard.isRecord(record, false))
+  })
+
+  it.prop("repeats no value, whatever is wrong and wherever", { picks: pick, at: Schema.Int }, ({ at, picks }) => {
+    const marker = "MARKER0123456789"
+    let count = 0
+    const record = makeRecord(picks, () => (count++ === Math.abs(at) % 7 ? marker : undefined))
+    for (const options of [{}, { allowUnknownFields: true }]) {
+      for (const value of [
+        record,
+        { ...record, [marker]: marker },
+        { ...record, properties: [{ [marker]: 1, hidden: marker }] }
+      ]) {
+        assert.notInclude(
+          JSON.stringify(TokenCreateRequest.makeCheck(options)(JSON.stringify(value), value) ?? {}),
+          marker
+        )
+      }
+    }
+  })
+
+  // The schema makes every value by itself, save those of which hardly one in a million would be a JSON object or a thumbprint.
+  const { authorizationDetails: _details, ...rest } = TokenCreateRequest.TokenCreateRequest.fields
+  const text = Schema.Literals(["{}", '{"a":[1,{"b":null}]}', ' {"é":"\\u0000"} '])
+  const Any = Schema.Struct({
+    ...rest,
+    certificateThumbprint: Schema.optional(Schema.Literals([thumbprint, `${"-_".repeat(21)}9`])),
+    jwtAtClaims: Schema.optional(text),
+    authorizationDetails: Schema.optional(
+      Schema.Struct({
+        elements: Schema.optional(
+          Schema.Array(
+            Schema.Struct({
+              type: Schema.String,
+              locations: Schema.optional(Schema.Array(Schema.String)),
+              identifier: Schema.optional(Schema.String),
+              otherFields: Schema.optional(text)
+            })
+          )
+        )
+      })
+    )
+  })
+  it.prop(
+    "takes any typed request that the schema takes, through text and check, and back",
+    { request: Any },
+    ({ request }) => {
+      const typed: TokenCreateRequest.TokenCreateRequest = request
+      const written = TokenCreateRequest.toJson(typed)
+      assert.isTrue(Result.isSuccess(written))
+      if (Result.isFailure(written)) return
+      const found = checkText(written.success, JSON.parse(written.success))
+      assert.strictEqual(found === undefined, Schema.is(TokenCreateRequest.TokenCreateRequest)(typed), written.success)
+      const encoded = TokenOperations.encode([typed, typed])
+      assert.strictEqual(Result.isSuccess(encoded), found === undefined)
+      if (Result.isSuccess(encoded)) {
+        assert.strictEqual(new TextDecoder().decode(encoded.success), `[${written.success},${written.success}]`)
+      } else {
+        assert.deepInclude(encoded.failure, { index: 0, field: TokenCreateRequest.formatPath(found?.path ?? []) })
+      }
+      const back = JSON.parse(written.success, Int64.reviver) as Record<string, unknown>
+      for (const field of ["clientId", "authTime", "accessTokenDuration", "refreshTokenDuration"] as const) {
+        assert.strictEqual(
+          back[field] === undefined ? undefined : BigInt(back[field] as number),
+          request[field] === undefined ? undefined : BigInt(request[field])
+        )
+      }
+      for (const field of ["accessToken", "refreshToken"] as const) {
+        assert.strictEqual(back[field], request[field] === undefined ? undefined : Redacted.value(request[field]))
+        if (request[field] !== undefined) {
+          for (const shown of [JSON.stringify(request[field]), inspect(request[field]), String(request[field])]) {
+            assert.strictEqual(shown.replaceAll('"', ""), `<redacted:${field}>`.replaceAll('"', ""))
+          }
+        }
+      }
+    }
+  )
+
+  it("says of typed requests which one is wrong, and quotes none", () => {
+    const request = { grantType: "PASSWORD", clientId: 1, subject: "j", accessToken: Redacted.make(secret) } as const
+    const invalid = TokenOperations.encode([
+      request,
+      { ...request, grantType: "IMPLICIT", refreshToken: Redacted.make(secret) }
+    ])
+    assert.isTrue(Result.isFailure(invalid))
+    if (Result.isFailure(invalid)) {
+      assert.strictEqual(
+        invalid.failure.message,
+        "Request 1: refreshToken cannot be given: grant type IMPLICIT has no refresh token"
+      )
+      assert.notInclude(JSON.stringify(invalid.failure), secret)
+    }
+    const big = TokenOperations.encode([{ ...request, clientId: 2n ** 63n }])
+    assert.isTrue(Result.isFailure(big) && big.failure.field === "clientId")
+    assert.deepStrictEqual(TokenOperations.encode([]), Result.succeed(new TextEncoder().encode("[]")))
+  })
+
+  it("writes paths as people do", () => {
+    assert.strictEqual(TokenCreateRequest.formatPath([]), "")
+    assert.strictEqual(TokenCreateRequest.formatPath(["a", "b", 0, 1, "c"]), "a.b[0][1].c")
+  })
 })

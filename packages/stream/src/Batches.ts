@@ -113,6 +113,7 @@ class Builder {
     this.batchBytes = options.batchBytes ?? defaultBatchBytes
   }
 
+  /** Whether there is something to wait for a batch to be closed. Blank lines may have been taken in nevertheless. */
   get isEmpty(): boolean {
     return this.count === 0 && this.rejections.length === 0
   }
@@ -231,8 +232,9 @@ const opening = 0x5b
 const closing = 0x5d
 const comma = 0x2c
 
-/** Where the line of a record ends, its newline included. */
-const lineEnd = (page: RecordPage, record: number): number => Math.min(page.ends[record]! + 1, page.bytes.length)
+/** Where the line of a record ends, its newline included; the beginning of the page before the first. */
+const lineEnd = (page: RecordPage, record: number): number =>
+  record === -1 ? 0 : Math.min(page.ends[record]! + 1, page.bytes.length)
 
 const grown = (ends: Int32Array): Int32Array => {
   const larger = new Int32Array(ends.length * 2)
@@ -276,7 +278,7 @@ export const fromPages =
             let portions: Array<Portion>
             if (Exit.isFailure(result)) {
               ended = result.cause
-              portions = builder.isEmpty ? [] : [builder.close()]
+              portions = builder.from === builder.to ? [] : [builder.close()]
             } else if (Option.isNone(result.value)) {
               portions = [builder.close()]
             } else {

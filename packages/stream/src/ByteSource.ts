@@ -97,7 +97,10 @@ const through = <E, R>(
     Effect.gen(function* () {
       const source = yield* Stream.toAsyncIterableEffect(bytes)
       const readable = Readable.from(source, { objectMode: true, highWaterMark: 1 })
-      const decompressor: Duplex = format === "gzip" ? createGunzip({ chunkSize }) : createZstdDecompress({ chunkSize })
+      const decompressor: Duplex =
+        format === "gzip"
+          ? createGunzip({ chunkSize })
+          : createZstdDecompress({ chunkSize, rejectGarbageAfterEnd: true })
       yield* Effect.addFinalizer(() =>
         Effect.sync(() => {
           readable.destroy()

@@ -35,16 +35,16 @@ class Scanner {
   /** Reads one value. `depth` is how much of the path leads here, or -1 off the path. */
   value(depth: number, nesting: number): void {
     this.space()
-    if (depth !== -1 && depth === this.path?.length) this.found ??= this.position
+    if (depth !== -1 && depth === this.path?.length) this.found = this.position
     if (nesting > maxDepth) this.fail("is nested too deeply")
     const c = this.text[this.position]
     if (c === undefined) this.fail("the line ends where a value is expected")
     if (c === "{") return this.object(depth, nesting)
     if (c === "[") return this.array(depth, nesting)
     if (c === '"') return void this.string("a string")
-    const word = /^(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)/.exec(
-      this.text.slice(this.position, this.position + 400)
-    )
+    const scalar = /(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)/y
+    scalar.lastIndex = this.position
+    const word = scalar.exec(this.text)
     if (word === null) {
       this.fail(c === "'" ? "strings are written in double quotes" : "expected a value")
     }

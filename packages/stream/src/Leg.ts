@@ -18,7 +18,7 @@ export interface Leg {
   anyTaken: boolean
   /** Held by the one call that is made while nothing has been taken yet. */
   readonly first: Semaphore.Semaphore
-  /** Whether somebody has stopped the leg. */
+  /** Whether somebody has stopped the leg, or it has ended. */
   stopped: boolean
   readonly stopping: Deferred.Deferred<void>
   readonly halted: Deferred.Deferred<void>
@@ -37,12 +37,21 @@ export const make = (emit: Leg["emit"]): Effect.Effect<Leg> =>
     }
   })
 
-/** Stops the leg. The first reason is the one that is told, before anything ends because of it. */
+/**
+ * Stops the leg. The first reason is the one that is told, before anything ends because of it: whoever comes later waits until it is,
+ * since an event that waits for room may be overtaken by others.
+ */
 export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
-  if (leg.stopped) return
+  if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
   yield* leg.emit({ _tag: "RunStopping", reason, message })
   yield* Deferred.succeed(leg.stopping, undefined)
+})
+
+/** Ends the leg. A stop that has begun is told first, and none can begin any more. */
+export const end = Effect.fnUntraced(function* (leg: Leg) {
+  if (leg.stopped) return yield* Deferred.await(leg.stopping)
+  leg.stopped = true
 })
 
 /** Sleeps, and tells whether the leg began to stop meanwhile. */

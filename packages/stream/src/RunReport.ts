@@ -24,9 +24,9 @@ export const fromState = (state: RunState, now: number): RunReport => ({
  * something is unresolved or not submitted, or the input was not read to its end; 1 some records are failed or rejected; 0 all are
  * created or existing.
  */
-export const exitCode = ({ complete, records, stopped }: RunReport): 0 | 1 | 2 | 3 | 4 => {
+export const exitCode = ({ batches, complete, records, stopped }: RunReport): 0 | 1 | 2 | 3 | 4 => {
   if (stopped?.reason === "CredentialsRefused") return 4
-  if (stopped?.reason === "WrongAddress") return 2
+  if (stopped?.reason === "WrongAddress" && batches.submitted === 0) return 2
   if (records.unresolved > 0 || records.notSubmitted > 0 || !complete) return 3
   if (records.failed > 0 || records.rejected > 0) return 1
   return 0

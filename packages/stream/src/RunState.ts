@@ -14,7 +14,7 @@ export interface RunState {
   readonly batches: BatchCounts
   /** Batches that have been intended and have not ended. */
   readonly inFlight: number
-  /** Records of these. */
+  /** Their records, and those of halves whose turn has not come: what was read and has not ended. */
   readonly recordsInFlight: number
   readonly withoutAccessToken: number
   readonly polls: number
@@ -70,14 +70,12 @@ export const step = (state: RunState, event: RunEvent): RunState => {
       return { ...state, records: add(state.records, { read: rejected, rejected }) }
     }
     case "BatchIntended": {
-      const intended = {
-        ...state,
-        inFlight: state.inFlight + 1,
-        recordsInFlight: state.recordsInFlight + event.records
-      }
-      if (event.parent !== undefined) return intended
+      const inFlight = state.inFlight + 1
+      if (event.parent !== undefined) return { ...state, inFlight }
       return {
-        ...intended,
+        ...state,
+        inFlight,
+        recordsInFlight: state.recordsInFlight + event.records,
         records: add(state.records, { read: event.records }),
         withoutAccessToken: state.withoutAccessToken + event.withoutAccessToken,
         bytes: event.bytes?.to ?? state.bytes
@@ -87,7 +85,8 @@ export const step = (state: RunState, event: RunEvent): RunState => {
     case "BatchAccepted":
       return state
     case "BatchSplit":
-      return end(state, event, {}, {})
+      // Its records stay in flight, as those of its halves.
+      return { ...state, inFlight: state.inFlight - 1, polls: state.polls + event.polls }
     case "BatchSucceeded":
       return end(state, event, { created: event.records }, { submitted: 1, succeeded: 1 })
     case "BatchFailed":

@@ -7,6 +7,7 @@
  */
 import { AuthleteError, CreateAnswer, TokenOperations, type TokenBatch } from "@tokenbatch/core"
 import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -83,7 +84,10 @@ const attempts = Effect.fnUntraced(function* (
   let notTakenSince: number | undefined
   let last = { code: "STOPPED", message: "the run stopped before the batch was sent" }
   for (let attempt = 1; ; attempt++) {
-    if (leg.stopped) return { _tag: "NotSubmitted", ...last }
+    if (leg.stopped) {
+      yield* Deferred.await(leg.stopping)
+      return { _tag: "NotSubmitted", ...last }
+    }
 
     const answer = yield* Leg.untilHalted(
       leg,

@@ -9,7 +9,8 @@
  *
  * Portions come in the order of the input, and their events with them. A batch takes a slot, of which there are `concurrency`, from
  * before its intent until its end; then each batch is an effect of its own that never fails and tells what happened. A batch that was
- * refused is split under its slot, depth first, with its second half in a slot of its own where one is free.
+ * refused is split under its slot, depth first, with its second half in a slot of its own where one is free; each half is intended
+ * when its turn comes.
  *
  * Interrupting the stream ends everything at once. The option `stop` ends it in order: nothing more is read, what is in flight gets its
  * grace, and the last event is still `RunFinished`.
@@ -192,12 +193,11 @@ const run = Effect.fnUntraced(function* <E, R>(
     }
     yield* emit({ _tag: "BatchSplit", batch: index, records: batch.records, code, message, polls })
     const [first, second] = Batches.halve(batch)
-    const firstIndex = yield* intend(first, { parent: index })
-    const secondIndex = yield* intend(second, { parent: index })
-    const ahead = yield* Effect.forkChild(slots.withPermitsIfAvailable(1)(process(secondIndex, second)))
-    const firstEnded = yield* process(firstIndex, first)
+    const begin = (half: Batches.Batch) => Effect.flatMap(intend(half, { parent: index }), (i) => process(i, half))
+    const ahead = yield* Effect.forkChild(slots.withPermitsIfAvailable(1)(begin(second)))
+    const firstEnded = yield* begin(first)
     const inOtherSlot = yield* Fiber.join(ahead)
-    const secondEnded = inOtherSlot._tag === "Some" ? inOtherSlot.value : yield* process(secondIndex, second)
+    const secondEnded = inOtherSlot._tag === "Some" ? inOtherSlot.value : yield* begin(second)
     return {
       succeeded: firstEnded.succeeded || secondEnded.succeeded,
       codes: [...new Set([...firstEnded.codes, ...secondEnded.codes])]
@@ -216,10 +216,12 @@ const run = Effect.fnUntraced(function* <E, R>(
     }
   })
 
-  const fibers = yield* FiberSet.make<void>()
+  const fibers = yield* FiberSet.make<unknown>()
+  let bytes = 0
 
   const take = Effect.fnUntraced(function* (portion: Batches.Portion) {
     const { batch, rejections } = portion
+    bytes = portion.bytes.to
     if (rejections.length > 0) {
       yield* emit({
         _tag: "LinesRejected",
@@ -235,6 +237,10 @@ const run = Effect.fnUntraced(function* <E, R>(
     yield* FiberSet.run(
       fibers,
       processFromInput(index, batch).pipe(
+        // A batch that met a defect has no end that could be told: the stream dies of it rather than finish without.
+        Effect.catchCause((cause) =>
+          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Queue.failCause(queue, cause)
+        ),
         Effect.ensuring(
           Effect.suspend(() => {
             batch.release()
@@ -255,8 +261,9 @@ const run = Effect.fnUntraced(function* <E, R>(
         : Leg.stop(leg, "Unreadable", describe(cause))
     )
   )
-  yield* emit({ _tag: "InputEnded", complete: !leg.stopped, bytes: state.bytes })
+  yield* emit({ _tag: "InputEnded", complete: !leg.stopped, bytes })
   yield* FiberSet.awaitEmpty(fibers)
+  yield* Leg.end(leg)
   yield* emit({ _tag: "RunFinished", report: RunReport.fromState(state, yield* Clock.currentTimeMillis) })
 })
 

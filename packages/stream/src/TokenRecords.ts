@@ -266,11 +266,12 @@ class Framer {
 
   /** @param ascii the line as text, if it is all ASCII */
   takeLine(bytes: Buffer, from: number, end: number, ascii: string | undefined, utf8: boolean): void {
+    // Before all else, and of all its bytes: so it does not matter in which pieces the line came.
+    if (end - from > this.maxLineBytes) return this.reject(`the line is longer than ${this.maxLineBytes} bytes`)
     let start = from
     // A byte order mark belongs to the file, not to the record.
     if (this.line === 1 && bytes[start] === 0xef && bytes[start + 1] === 0xbb && bytes[start + 2] === 0xbf) start += 3
     if (bytes[start] !== 0x7b && isBlank(bytes, start, end)) return
-    if (end - start > this.maxLineBytes) return this.reject(`the line is longer than ${this.maxLineBytes} bytes`)
     if (!utf8 && !isUtf8(bytes.subarray(start, end))) {
       return this.rejectLine(bytes, start, end, {
         reason: `the line is not valid UTF-8${looksLikeUtf16(bytes, start, end) ? " (is the file UTF-16?)" : ""}`,
