@@ -99,58 +99,83 @@ const fieldCount = (object: object): number => {
 /** Whether parsed JSON is a record, as far as its fields go one by one. */
 export const isRecord = (value: unknown, allowUnknownFields: boolean): boolean => {
   if (!isObject(value)) return false
-  const r: Parsed = value
-  const valid =
-    isGrantType(r.grantType) &&
-    isInteger(r.clientId) &&
-    isSubject(r.subject) &&
-    isTexts(r.scopes) &&
-    isDuration(r.accessTokenDuration) &&
-    isDuration(r.refreshTokenDuration) &&
-    isArrayOf(r.properties, allowUnknownFields ? isLooseProperty : isProperty) &&
-    isBoolean(r.clientIdAliasUsed) &&
-    isNonEmpty(r.accessToken) &&
-    isNonEmpty(r.refreshToken) &&
-    isBoolean(r.accessTokenPersistent) &&
-    isThumbprint(r.certificateThumbprint) &&
-    isNonEmpty(r.dpopKeyThumbprint) &&
-    (r.authorizationDetails == null || isDetails(r.authorizationDetails, allowUnknownFields)) &&
-    isTexts(r.resources) &&
-    isBoolean(r.forExternalAttachment) &&
-    isJsonObject(r.jwtAtClaims) &&
-    isString(r.acr) &&
-    isInteger(r.authTime) &&
-    isBoolean(r.clientEntityIdUsed) &&
-    isNonEmpty(r.clientIdentifier) &&
-    isString(r.sessionId) &&
-    isBoolean(r.metadataDocumentUsed)
-  return valid && (allowUnknownFields || fieldCount(r) === knownFields(r))
+  // Each field is read once: records of a file come in many shapes, and reading a field of one more shape is what costs here.
+  const {
+    grantType,
+    clientId,
+    subject,
+    scopes,
+    accessTokenDuration,
+    refreshTokenDuration,
+    properties,
+    clientIdAliasUsed,
+    accessToken,
+    refreshToken,
+    accessTokenPersistent,
+    certificateThumbprint,
+    dpopKeyThumbprint,
+    authorizationDetails,
+    resources,
+    forExternalAttachment,
+    jwtAtClaims,
+    acr,
+    authTime,
+    clientEntityIdUsed,
+    clientIdentifier,
+    sessionId,
+    metadataDocumentUsed
+  }: Parsed = value
+  return (
+    isGrantType(grantType) &&
+    isInteger(clientId) &&
+    isSubject(subject) &&
+    isTexts(scopes) &&
+    isDuration(accessTokenDuration) &&
+    isDuration(refreshTokenDuration) &&
+    isArrayOf(properties, allowUnknownFields ? isLooseProperty : isProperty) &&
+    isBoolean(clientIdAliasUsed) &&
+    isNonEmpty(accessToken) &&
+    isNonEmpty(refreshToken) &&
+    isBoolean(accessTokenPersistent) &&
+    isThumbprint(certificateThumbprint) &&
+    isNonEmpty(dpopKeyThumbprint) &&
+    (authorizationDetails == null || isDetails(authorizationDetails, allowUnknownFields)) &&
+    isTexts(resources) &&
+    isBoolean(forExternalAttachment) &&
+    isJsonObject(jwtAtClaims) &&
+    isString(acr) &&
+    isInteger(authTime) &&
+    isBoolean(clientEntityIdUsed) &&
+    isNonEmpty(clientIdentifier) &&
+    isString(sessionId) &&
+    isBoolean(metadataDocumentUsed) &&
+    (allowUnknownFields ||
+      fieldCount(value) ===
+        one(grantType) +
+          one(clientId) +
+          one(subject) +
+          one(scopes) +
+          one(accessTokenDuration) +
+          one(refreshTokenDuration) +
+          one(properties) +
+          one(clientIdAliasUsed) +
+          one(accessToken) +
+          one(refreshToken) +
+          one(accessTokenPersistent) +
+          one(certificateThumbprint) +
+          one(dpopKeyThumbprint) +
+          one(authorizationDetails) +
+          one(resources) +
+          one(forExternalAttachment) +
+          one(jwtAtClaims) +
+          one(acr) +
+          one(authTime) +
+          one(clientEntityIdUsed) +
+          one(clientIdentifier) +
+          one(sessionId) +
+          one(metadataDocumentUsed))
+  )
 }
-
-const knownFields = (r: Parsed): number =>
-  one(r.grantType) +
-  one(r.clientId) +
-  one(r.subject) +
-  one(r.scopes) +
-  one(r.accessTokenDuration) +
-  one(r.refreshTokenDuration) +
-  one(r.properties) +
-  one(r.clientIdAliasUsed) +
-  one(r.accessToken) +
-  one(r.refreshToken) +
-  one(r.accessTokenPersistent) +
-  one(r.certificateThumbprint) +
-  one(r.dpopKeyThumbprint) +
-  one(r.authorizationDetails) +
-  one(r.resources) +
-  one(r.forExternalAttachment) +
-  one(r.jwtAtClaims) +
-  one(r.acr) +
-  one(r.authTime) +
-  one(r.clientEntityIdUsed) +
-  one(r.clientIdentifier) +
-  one(r.sessionId) +
-  one(r.metadataDocumentUsed)
 
 const isLooseProperty = (value: unknown): boolean => {
   if (!isObject(value)) return false
