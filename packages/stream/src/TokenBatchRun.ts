@@ -192,12 +192,14 @@ const run = Effect.fnUntraced(function* <E, R>(
       return { succeeded: false, codes: [code] }
     }
     yield* emit({ _tag: "BatchSplit", batch: index, records: batch.records, code, message, polls })
+    // A part is intended when it has a slot, so that no more than `concurrency` batches are between intent and outcome.
+    const seeThrough = (part: Batches.Batch) =>
+      Effect.flatMap(intend(part, { parent: index }), (partIndex) => process(partIndex, part))
     const [first, second] = Batches.halve(batch)
-    const begin = (half: Batches.Batch) => Effect.flatMap(intend(half, { parent: index }), (i) => process(i, half))
-    const ahead = yield* Effect.forkChild(slots.withPermitsIfAvailable(1)(begin(second)))
-    const firstEnded = yield* begin(first)
+    const ahead = yield* Effect.forkChild(slots.withPermitsIfAvailable(1)(seeThrough(second)))
+    const firstEnded = yield* seeThrough(first)
     const inOtherSlot = yield* Fiber.join(ahead)
-    const secondEnded = inOtherSlot._tag === "Some" ? inOtherSlot.value : yield* begin(second)
+    const secondEnded = inOtherSlot._tag === "Some" ? inOtherSlot.value : yield* seeThrough(second)
     return {
       succeeded: firstEnded.succeeded || secondEnded.succeeded,
       codes: [...new Set([...firstEnded.codes, ...secondEnded.codes])]

@@ -72,10 +72,11 @@ describe("TokenBatchRun", () => {
             })
         })
         const rows = Array.from({ length: 1 + roll(60) }, (_, i) => (roll(8) === 0 ? "{bad" : line(i + 1)))
+        const concurrency = 1 + roll(6)
         const { events, exitCode, report } = yield* inTime(
           run(rows.join("\n"), against, {
             batchSize: 1 + roll(9),
-            concurrency: 1 + roll(6),
+            concurrency,
             keepGoing: roll(2) === 0,
             dryRun: roll(4) === 0,
             giveUpAfter: "20 minutes"
@@ -100,7 +101,11 @@ describe("TokenBatchRun", () => {
           "records" in e && "batch" in e && e._tag !== "BatchIntended" ? [e.batch] : []
         )
         assert.deepStrictEqual([...ended].sort(), [...begun].sort())
-        const state = events.reduce(RunState.step, RunState.initial)
+        const state = events.reduce((before, event) => {
+          const after = RunState.step(before, event)
+          assert.isTrue(after.inFlight <= concurrency)
+          return after
+        }, RunState.initial)
         assert.deepStrictEqual(state.records, report.records)
         assert.deepInclude(state, { inFlight: 0, recordsInFlight: 0 })
 
