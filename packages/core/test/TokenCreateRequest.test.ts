@@ -338,8 +338,13 @@ describe("TokenCreateRequest", () => {
     }
   })
 
-  // A record of values picked at random, good and bad, for every field at every depth.
-  const pick = Schema.Array(Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 999 })))
+  /** Numbers below 1 that look random, the same ones for a seed. */
+  const randomOf = (seed: number) => () => {
+    seed = (seed + 0x6d2b79f5) | 0
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32
+  }
   const oddities = [
     null,
     "",
@@ -360,26 +365,25 @@ describe("TokenCreateRequest", () => {
     [{}],
     [null]
   ]
-  const makeRecord = (picks: ReadonlyArray<number>, own: (key: string) => unknown = () => undefined) => {
-    let next = 0
-    const draw = (count: number) => (picks[next++ % Math.max(picks.length, 1)] ?? 0) % count
-    const odd = (key: string, value: unknown): unknown =>
-      own(key) ?? (draw(4) === 0 ? oddities[draw(oddities.length)] : value)
+  const element = (valid["authorizationDetails"] as { readonly elements: ReadonlyArray<object> }).elements[0]!
+  /** A record of good values and seldom more than a few bad ones, at every depth. */
+  const makeRecord = (random: () => number, odd: ReadonlyArray<unknown>): Record<string, unknown> => {
+    const draw = (count: number) => Math.floor(random() * count)
     const someOf = (object: object): Record<string, unknown> =>
       Object.fromEntries(
         Object.entries(object).flatMap(([key, value]) =>
-          draw(3) === 0 ? [] : [[key, draw(3) === 0 ? odd(key, value) : value]]
+          draw(3) === 0 ? [] : [[key, draw(25) === 0 ? odd[draw(odd.length)] : draw(12) === 0 ? null : value]]
         )
       )
-    const record: Record<string, unknown> = { ...good, ...someOf(valid) }
-    if (draw(3) === 0) record["properties"] = [someOf(valid.properties as object), someOf({ key: "k", hidden: false })]
-    if (draw(3) === 0) {
-      const element = (valid.authorizationDetails as { readonly elements: ReadonlyArray<object> }).elements[0]!
-      record["authorizationDetails"] =
-        draw(4) === 0 ? someOf({ elements: 1 }) : { elements: [someOf(element), element] }
+    const unknown = ["accesToken", "whatever", "type"][draw(40)]
+    return {
+      ...good,
+      ...someOf({ ...valid, properties: [someOf({ key: "k", value: "v", hidden: true }), {}] }),
+      ...(draw(3) === 0 ? { authorizationDetails: { elements: [{ type: "t", ...someOf(element) }, element] } } : {}),
+      ...(draw(3) === 0 ? { clientIdAliasUsed: true, clientEntityIdUsed: draw(4) === 0 } : {}),
+      ...(draw(2) === 0 ? { grantType: Guard.grantTypes[draw(Guard.grantTypes.length)] } : {}),
+      ...(unknown === undefined ? {} : { [unknown]: "x" })
     }
-    if (draw(9) === 0) record[["accesToken", "whatever", "type"][draw(3)]!] = "x"
-    return record
   }
   const withoutNulls = (value: unknown): unknown =>
     Array.isArray(value)
@@ -390,34 +394,43 @@ describe("TokenCreateRequest", () => {
           )
         : value
 
-  it.prop("checks as the schema does, both ways, whatever the record", { picks: pick }, ({ picks }) => {
-    const record = makeRecord(picks)
-    const found = reason(record)
-    const decoded = Schema.decodeUnknownResult(Schema.toCodecJson(TokenCreateRequest.TokenCreateRequest))(
-      withoutNulls(record),
-      { onExcessProperty: "error" }
-    )
-    // Out of JSON the typed model takes exact numbers alone; the check takes the bytes for what they are.
-    const exact = fields.every((field) => record[field] !== 2 ** 53)
-    if (exact) assert.strictEqual(found === undefined, Result.isSuccess(decoded), `${found} ${inspect(record)}`)
-    assert.notInclude(found ?? "", "is not a valid record")
-    if (found === undefined) assert.isTrue(Guard.isRecord(record, false))
+  it.prop("checks as the schema does, both ways, whatever the record", { seed: Schema.Int }, ({ seed }) => {
+    const random = randomOf(seed)
+    const codec = Schema.toCodecJson(TokenCreateRequest.TokenCreateRequest)
+    for (let i = 0; i < 50; i++) {
+      const record = makeRecord(random, oddities)
+      const found = reason(record)
+      const decoded = Schema.decodeUnknownResult(codec)(withoutNulls(record), { onExcessProperty: "error" })
+      // Out of JSON the typed model takes exact numbers alone; the check takes the bytes for what they are.
+      if (!Object.values(record).includes(2 ** 53)) {
+        assert.strictEqual(found === undefined, Result.isSuccess(decoded), `${found} ${inspect(record, { depth: 9 })}`)
+      }
+      assert.notInclude(found ?? "", "is not a valid record")
+    }
   })
 
-  it.prop("repeats no value, whatever is wrong and wherever", { picks: pick, at: Schema.Int }, ({ at, picks }) => {
+  it.prop("repeats no value, whatever is wrong and wherever", { seed: Schema.Int }, ({ seed }) => {
     const marker = "MARKER0123456789"
-    let count = 0
-    const record = makeRecord(picks, () => (count++ === Math.abs(at) % 7 ? marker : undefined))
-    for (const options of [{}, { allowUnknownFields: true }]) {
-      for (const value of [
-        record,
-        { ...record, [marker]: marker },
-        { ...record, properties: [{ [marker]: 1, hidden: marker }] }
-      ]) {
-        assert.notInclude(
-          JSON.stringify(TokenCreateRequest.makeCheck(options)(JSON.stringify(value), value) ?? {}),
-          marker
-        )
+    const random = randomOf(seed)
+    const odd = [
+      marker,
+      [marker],
+      { [marker]: marker },
+      [{ [marker]: 1 }],
+      { elements: marker },
+      { elements: [marker] }
+    ]
+    for (let i = 0; i < 20; i++) {
+      const record = makeRecord(random, odd)
+      for (const allowUnknownFields of [false, true]) {
+        const checkLoosely = TokenCreateRequest.makeCheck({ allowUnknownFields })
+        for (const value of [
+          record,
+          { ...record, [marker]: marker },
+          { ...record, properties: [{ [marker]: marker }] }
+        ]) {
+          assert.notInclude(JSON.stringify(checkLoosely(JSON.stringify(value), value) ?? {}), marker)
+        }
       }
     }
   })
@@ -427,22 +440,24 @@ describe("TokenCreateRequest", () => {
   const text = Schema.Literals(["{}", '{"a":[1,{"b":null}]}', ' {"é":"\\u0000"} '])
   const Any = Schema.Struct({
     ...rest,
+    // Present, so that most requests are acceptable.
+    grantType: Schema.Literals(Guard.grantTypes),
+    clientId: Int64.Int64,
+    subject: Schema.Literals(["john", "\u0000~", ""]),
+    metadataDocumentUsed: Schema.optional(Schema.Literal(false)),
+    accessToken: Schema.Redacted(Schema.NonEmptyString, { label: "accessToken" }),
     certificateThumbprint: Schema.optional(Schema.Literals([thumbprint, `${"-_".repeat(21)}9`])),
     jwtAtClaims: Schema.optional(text),
-    authorizationDetails: Schema.optional(
-      Schema.Struct({
-        elements: Schema.optional(
-          Schema.Array(
-            Schema.Struct({
-              type: Schema.String,
-              locations: Schema.optional(Schema.Array(Schema.String)),
-              identifier: Schema.optional(Schema.String),
-              otherFields: Schema.optional(text)
-            })
-          )
-        )
-      })
-    )
+    authorizationDetails: Schema.Struct({
+      elements: Schema.Array(
+        Schema.Struct({
+          type: Schema.String,
+          locations: Schema.optional(Schema.Array(Schema.String)),
+          identifier: Schema.optional(Schema.String),
+          otherFields: Schema.optional(text)
+        })
+      )
+    })
   })
   it.prop(
     "takes any typed request that the schema takes, through text and check, and back",
@@ -476,7 +491,8 @@ describe("TokenCreateRequest", () => {
           }
         }
       }
-    }
+    },
+    { arbitrary: { runs: 500 } }
   )
 
   it("says of typed requests which one is wrong, and quotes none", () => {

@@ -14,6 +14,7 @@ import * as Fiber from "effect/Fiber"
 import type * as Cause from "effect/Cause"
 import type * as Duration from "effect/Duration"
 import * as Exit from "effect/Exit"
+import * as Iterable from "effect/Iterable"
 import * as Option from "effect/Option"
 import type * as Pull from "effect/Pull"
 import * as Schema from "effect/Schema"
@@ -118,9 +119,8 @@ class Builder {
     return this.count === 0 && this.rejections.length === 0
   }
 
-  /** Takes a page in and gives the portions that it completes. */
-  add(page: RecordPage): Array<Portion> {
-    const closed: Array<Portion> = []
+  /** Takes a page in and gives the portions that it completes, each when it is asked for: so that no more are held than are used. */
+  *add(page: RecordPage): Generator<Portion> {
     const { bytes, count, ends, keyed, starts } = page
     let hashed = 0
     let rejection = 0
@@ -131,18 +131,18 @@ class Builder {
         hashed = end
       }
     }
-    const close = (end: number, recordsSeen: number) => {
+    const close = (end: number, recordsSeen: number): Portion => {
       while (rejection < page.rejections.length && page.recordsBefore[rejection]! < recordsSeen) {
         this.rejections.push(page.rejections[rejection++]!)
       }
       consume(end)
-      closed.push(this.close())
+      return this.close()
     }
     let i = 0
     while (i < count) {
       const first = i
       const size = ends[i]! - starts[i]!
-      if (this.count > 0 && this.length + size + 1 > this.batchBytes) close(lineEnd(page, i - 1), i)
+      if (this.count > 0 && this.length + size + 1 > this.batchBytes) yield close(lineEnd(page, i - 1), i)
       const body = (this.body ??= this.open())
       // The longest run of whole lines that lie one after another and still fit.
       let length = this.length
@@ -165,12 +165,11 @@ class Builder {
       body.bytes.set(bytes.subarray(start, ends[i - 1]), this.length)
       for (let k = first; k < i; k++) body.bytes[ends[k]! + shift] = comma
       this.length = length
-      if (this.count === this.batchSize) close(lineEnd(page, i - 1), i)
+      if (this.count === this.batchSize) yield close(lineEnd(page, i - 1), i)
     }
     while (rejection < page.rejections.length) this.rejections.push(page.rejections[rejection++]!)
     consume(bytes.length)
-    if (this.rejections.length >= (this.count === 0 ? maxRejections : maxRejections * 10)) closed.push(this.close())
-    return closed
+    if (this.rejections.length >= (this.count === 0 ? maxRejections : maxRejections * 10)) yield this.close()
   }
 
   open(): Body {
@@ -271,20 +270,22 @@ export const fromPages =
           }
         )
 
-        const step: Pull.Pull<readonly [Portion, ...Array<Portion>], E> = Effect.gen(function* () {
+        /** What is still to come of the page that was pulled last. */
+        let portions: Iterator<Portion> | undefined
+
+        const step: Pull.Pull<readonly [Portion], E> = Effect.gen(function* () {
           for (;;) {
+            const portion = portions?.next()
+            if (portion?.done === false) return [portion.value] as const
+            portions = undefined
             if (ended !== undefined) return yield* Effect.failCause(ended)
             const result = yield* Effect.exit(next)
-            let portions: Array<Portion>
-            if (Exit.isFailure(result)) {
-              ended = result.cause
-              portions = builder.from === builder.to ? [] : [builder.close()]
-            } else if (Option.isNone(result.value)) {
-              portions = [builder.close()]
-            } else {
-              portions = result.value.value.flatMap((page) => builder.add(page))
+            if (Exit.isSuccess(result) && Option.isSome(result.value)) {
+              portions = Iterable.flatMap(result.value.value, (page) => builder.add(page))[Symbol.iterator]()
+              continue
             }
-            if (portions.length > 0) return portions as [Portion, ...Array<Portion>]
+            if (Exit.isFailure(result)) ended = result.cause
+            if (builder.from < builder.to) return [builder.close()] as const
           }
         })
         return step

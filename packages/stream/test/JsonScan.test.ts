@@ -1,7 +1,19 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { findColumn, findMalformed } from "@tokenbatch/stream/JsonScan"
-import { line } from "./fixtures.ts"
+
+const parses = (text: string) => {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Some JSON, three levels deep. */
+const Scalar = Schema.Union([Schema.String, Schema.Finite, Schema.Boolean, Schema.Null])
+const Json = Schema.Union([Scalar, Schema.Array(Scalar), Schema.Record(Schema.String, Schema.Array(Scalar))])
 
 describe("JsonScan", () => {
   it.each([
@@ -33,23 +45,85 @@ describe("JsonScan", () => {
   it.prop(
     "finds something wrong exactly where JSON.parse does, and quotes none of it",
     {
-      at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 95 })),
-      by: Schema.Literals(["", '"', "{", "}", ",", "\\", "é", "0", "[", ":"])
+      value: Json,
+      edits: Schema.Array(
+        Schema.Struct({
+          at: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 400 })),
+          length: Schema.Int.check(Schema.isBetween({ minimum: 0, maximum: 2 })),
+          by: Schema.Literals([
+            "",
+            '"',
+            "{",
+            "}",
+            ",",
+            "[",
+            "]",
+            ":",
+            "\\",
+            "\\u00",
+            "\u0001",
+            "é",
+            "\ud800",
+            "0",
+            "-",
+            ".",
+            "e",
+            "1e5",
+            " ",
+            "\r",
+            "\u00a0",
+            "'",
+            "null",
+            "x"
+          ])
+        })
+      ).check(Schema.isMaxLength(3))
     },
-    ({ at, by }) => {
-      const text = line(1).slice(0, at) + by + line(1).slice(at + 1)
-      let fails = false
-      try {
-        JSON.parse(text)
-      } catch {
-        fails = true
+    ({ edits, value }) => {
+      let text = JSON.stringify({ marker: "7QX", value })
+      for (const { at, by, length } of edits) {
+        const place = at % (text.length + 1)
+        text = text.slice(0, place) + by + text.slice(place + length)
       }
       const { column, reason } = findMalformed(text)
-      assert.strictEqual(reason !== "is not JSON", fails, text)
+      assert.strictEqual(reason === "is not JSON", parses(text), text)
       assert.isTrue(column >= 1 && column <= text.length + 1)
-      assert.notInclude(reason, "token-1")
-    }
+      assert.notInclude(reason, "7Q")
+      // What stands before the column could have gone on to be JSON: nothing wrong is found earlier in it.
+      const before = findMalformed(text.slice(0, column - 1))
+      if (reason !== "is not JSON") assert.isTrue(before.column >= column || before.reason === "is not JSON", text)
+    },
+    { arbitrary: { runs: 1000 } }
   )
+
+  it("reads over numbers of any length", () => {
+    for (const number of ["9".repeat(2000), `0.${"1".repeat(2000)}`, `1e${"0".repeat(2000)}1`]) {
+      assert.strictEqual(findMalformed(`[${number},]`).column, number.length + 3)
+      assert.strictEqual(findColumn(`{"a":${number},"b":1}`, ["b"]), number.length + 11)
+    }
+  })
+
+  it.prop("finds the column of any value", { value: Json, names: Schema.Array(Schema.String) }, ({ names, value }) => {
+    const object = Object.fromEntries([...names.map((name, i) => [name, i] as const), ["here", [0, { there: value }]]])
+    const text = JSON.stringify(object, undefined, 1)
+    const at = findColumn(text, ["here", 1, "there"]) - 1
+    assert.isTrue(text.slice(at).startsWith(JSON.stringify(value, undefined, 1).slice(0, 1)))
+    assert.isTrue(text.slice(0, at).endsWith('"there": '))
+    assert.strictEqual(
+      findColumn(text, ["here", 1, "missing"]) - 1,
+      text.indexOf("{", 1 + text.lastIndexOf('"here": ['))
+    )
+  })
+
+  it("finds the last of several fields of one name, which is the one that JSON.parse keeps", () => {
+    assert.strictEqual(findColumn('{"a":1,"a":{"b":2},"a":{"b":3}}', ["a", "b"]), 29)
+  })
+
+  it("finds what lies before a nesting without end", () => {
+    const deep = `{"a":1,"deep":${"[".repeat(5000)}${"]".repeat(5000)},"z":2}`
+    assert.strictEqual(findColumn(deep, ["a"]), 6)
+    assert.strictEqual(findColumn(deep, ["z"]), 1)
+  })
 
   it("finds the column of a field's value, or of the nearest thing around it", () => {
     const text = '{"a":1,"b":{"c":[10,20]},"b2":3}'

@@ -1,8 +1,9 @@
-import { AuthleteError } from "@tokenbatch/core"
+import { AuthleteError, type TokenBatch } from "@tokenbatch/core"
+import { PollSchedule, type TokenBatchRun } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import { inTime, lines, run, service, type Service } from "./fixtures.ts"
-import type { TokenBatchRun } from "@tokenbatch/stream"
+import * as Schedule from "effect/Schedule"
+import { ends, inTime, lines, run, service, type Service } from "./fixtures.ts"
 
 const { RateLimited, ResultError, TransportError, UnexpectedResponse } = AuthleteError
 const page = new UnexpectedResponse({ status: 502, reason: "a page", headers: {}, body: "" })
@@ -105,6 +106,121 @@ describe("Polling", () => {
       assert.strictEqual(report.records.unresolved, 3)
       assert.strictEqual(exitCode, 3)
       assert.isTrue(report.elapsedMs >= 3_600_000 && report.elapsedMs < 3_700_000)
+    })
+  )
+
+  it.effect.each([
+    ["is not put off by an outage that is longer than its deadline", 134, 0],
+    ["counts the time before and after an outage together", Infinity, 3]
+  ] as const)("%s", ([, succeedsAt, code]) =>
+    Effect.gen(function* () {
+      // Ten minutes of work, then two hours away, in each of three ways.
+      const outage = (minutes: number) =>
+        minutes < 10 || minutes > 130
+          ? undefined
+          : minutes < 50
+            ? away
+            : minutes < 90
+              ? page
+              : new RateLimited({ status: 429 })
+      const against = service({
+        status: () =>
+          Effect.clockWith((clock) =>
+            Effect.flatMap(
+              clock.currentTimeMillis,
+              (now): Effect.Effect<TokenBatch.BatchStatus, AuthleteError.AuthleteError> => {
+                const error = outage(now / 60_000)
+                if (error !== undefined) return Effect.fail(error)
+                return Effect.succeed(now / 60_000 < succeedsAt ? running : succeeded)
+              }
+            )
+          )
+      })
+      const { events, exitCode, report } = yield* poll(against, { giveUpAfter: "3 hours", pollTimeout: "15 minutes" })
+      assert.strictEqual(exitCode, code)
+      assert.isUndefined(report.stopped)
+      if (code === 0) return
+      assert.strictEqual(events.find((e) => e._tag === "BatchUnresolved")?.code, "NO_RESULT")
+      const minutes = report.elapsedMs / 60_000
+      assert.isTrue(minutes > 134.5 && minutes < 136, String(minutes))
+    })
+  )
+
+  it.effect("waits between its polls by its schedule, and as long as the service asks", () =>
+    Effect.gen(function* () {
+      const times: Array<number> = []
+      const against = service({
+        status: (_, n) =>
+          Effect.clockWith((clock) =>
+            Effect.flatMap(clock.currentTimeMillis, (now) => {
+              times.push(now)
+              if (n === 20) return Effect.fail(new RateLimited({ status: 429, retryAfter: 120_000 }))
+              return Effect.succeed(n < 25 ? running : succeeded)
+            })
+          )
+      })
+      yield* poll(against)
+      const delays = times.map((time, i) => time - (times[i - 1] ?? 0))
+      for (const [i, delay] of delays.entries()) {
+        const own = i === 20 ? 120_000 : Math.min(100 * 1.5 ** i, 10_000)
+        // The test's clock goes in steps.
+        assert.isTrue(delay >= own * 0.8 - 1 && delay <= own * 1.2 + 1, `${i}: ${delay}`)
+      }
+    })
+  )
+
+  it.effect("is unresolved where its schedule ends", () =>
+    Effect.gen(function* () {
+      const { exitCode, report } = yield* poll(service({ status: () => Effect.succeed(running) }), {
+        pollSchedule: Schedule.max([PollSchedule.fixed("1 second"), Schedule.recurs(4)])
+      })
+      assert.strictEqual(exitCode, 3)
+      assert.strictEqual(report.records.unresolved, 3)
+      assert.strictEqual(report.polls, 4)
+    })
+  )
+
+  it.effect("ends with the credentials: nothing more is submitted, and each batch is told once", () =>
+    Effect.gen(function* () {
+      const against = service({
+        status: () => Effect.fail(new UnexpectedResponse({ status: 403, reason: "a page", headers: {}, body: "" }))
+      })
+      const { events, exitCode, report } = yield* inTime(run(lines(40), against, { batchSize: 1, concurrency: 4 }))
+      assert.strictEqual(exitCode, 4)
+      assert.strictEqual(report.stopped?.reason, "CredentialsRefused")
+      assert.strictEqual(ends(report.records), report.records.read)
+      assert.strictEqual(report.records.unresolved, against.creates.length)
+      assert.isTrue(report.records.read < 12)
+      assert.strictEqual(events.filter((e) => e._tag === "RunStopping").length, 1)
+    })
+  )
+
+  it.effect("hides token values, however a result or a code quotes them", () =>
+    Effect.gen(function* () {
+      for (const status of [
+        { state: "Failed", errorCode: "E-token-1", errorDescription: 'duplicate "token-1" and token-2' },
+        { state: "Unknown", result: "EXISTS token-3" },
+        { state: "Failed" }
+      ] as const) {
+        const { events } = yield* poll(service({ status: () => Effect.succeed(status) }))
+        const { message } = events.find((e) => e._tag === "BatchFailed" || e._tag === "BatchUnresolved")!
+        assert.notMatch(JSON.stringify(events), /token-[123]/)
+        assert.match(message, /redacted|gave no reason/)
+      }
+    })
+  )
+
+  it.effect("is unresolved when its grace is over, with the polls that were answered", () =>
+    Effect.gen(function* () {
+      const against = service({ status: (_, n) => (n < 3 ? Effect.succeed(running) : Effect.never) })
+      const { events, report } = yield* poll(against, { stop: Effect.sleep("1 minute"), grace: "10 seconds" })
+      assert.deepInclude(
+        events.find((e) => e._tag === "BatchUnresolved"),
+        { code: "STOPPED", polls: 2 }
+      )
+      assert.isTrue(Math.abs(report.elapsedMs - 70_000) < 1000, String(report.elapsedMs))
+      assert.isTrue(report.complete, "all had been read by then")
+      assert.strictEqual(against.calls.now, 0)
     })
   )
 })

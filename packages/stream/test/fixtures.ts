@@ -132,3 +132,17 @@ export const ends = ({
   rejected,
   unresolved
 }: RunEvent.RecordCounts): number => created + existing + failed + rejected + unresolved + notSubmitted
+
+/** Random numbers out of a seed. */
+export const dice = (seed: number) => {
+  let state = seed | 0 || 1
+  const roll = (sides: number) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % sides
+  }
+  // Small seeds begin with small numbers.
+  for (let i = 0; i < 8; i++) roll(1)
+  return roll
+}
