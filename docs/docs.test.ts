@@ -11,6 +11,7 @@ const program = join(root, "packages/cli/src/launch.ts")
 const papers = [
   "README.md",
   "CONTRIBUTING.md",
+  ...readdirSync(join(root, "packages")).map((name) => join("packages", name, "README.md")),
   ...readdirSync(join(root, "docs"), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".md"))
     .map((name) => join("docs", name))
