@@ -45,14 +45,15 @@ export const read = Effect.fnUntraced(function* <A>(
   secrets: () => ReadonlyArray<string>
 ): Effect.fn.Return<A, AuthleteError> {
   const { status, headers } = response
-  // Read whatever it is: an answer left unread keeps its connection.
-  const body = yield* readBody(response)
   if (status === 429 || status === 503) {
     const retryAfter = parseRetryAfter(headers["retry-after"], yield* Clock.currentTimeMillis)
     if (status === 429 || retryAfter !== undefined) {
+      // What it says is clear. Its body is read all the same, since an answer left unread keeps its connection; but not waited for.
+      yield* Effect.timeoutOption(readBody(response), "1 second")
       return yield* new RateLimited(retryAfter === undefined ? { status } : { status, retryAfter })
     }
   }
+  const body = yield* readBody(response)
   const unexpected = (reason: string) => {
     const hidden = secrets()
     return new UnexpectedResponse({

@@ -138,7 +138,9 @@ const withTyped = (
 ): TokenOperations["Service"] => ({
   ...operations,
   createBatch: (requests, options) =>
-    Effect.flatMap(Effect.fromResult(encode(requests)), (body) => operations.createBatchEncoded(body, options))
+    Effect.suspend(() => Effect.fromResult(encode(requests))).pipe(
+      Effect.flatMap((body) => operations.createBatchEncoded(body, options))
+    )
 })
 
 /** The body of the request that is being made, in place of the one that the derived client would encode. */

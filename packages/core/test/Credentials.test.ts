@@ -14,12 +14,8 @@ describe("Credentials", () => {
   it.effect("asks the source once for all that were refused together", () =>
     Effect.gen(function* () {
       let asked = 0
-      const source = Effect.suspend(() =>
-        Effect.delay(
-          Effect.sync(() => Redacted.make(`bearer-${++asked}`)),
-          0
-        )
-      )
+      // It takes a while, so that all others come while it is at work.
+      const source = Effect.suspend(() => Effect.as(Effect.yieldNow, Redacted.make(`bearer-${++asked}`)))
       yield* Effect.gen(function* () {
         const credentials = yield* Credentials.Credentials
         const first = yield* credentials.bearer
@@ -30,7 +26,7 @@ describe("Credentials", () => {
         assert.strictEqual(Redacted.value(yield* credentials.bearer), "bearer-2")
       }).pipe(Effect.provide(Credentials.Credentials.layerEffect(source)))
       assert.strictEqual(asked, 2)
-    }).pipe(Effect.scoped, (effect) => Effect.andThen(Effect.void, effect))
+    })
   )
 
   it.effect("keeps the bearer when the source fails later", () => {

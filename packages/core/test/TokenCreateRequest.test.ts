@@ -264,6 +264,8 @@ describe("TokenCreateRequest", () => {
       ["refresh_token", "refreshToken"],
       ["client_id", "clientId"],
       ["scope", "scopes"],
+      ["_a_c_r", "acr"],
+      ["axx", "acr"],
       ["grant_type", "grantType"],
       ["accesTokenDuratoin", "accessTokenDuration"]
     ] as const) {

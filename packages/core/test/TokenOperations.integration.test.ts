@@ -128,6 +128,7 @@ describe.each(clients)("TokenOperations over %s", (_name, client) => {
       "UnexpectedResponse",
       "without a requestId"
     ],
+    ["a 200 with an empty requestId", 200, '{"requestId":""}', "UnexpectedResponse", "without a requestId"],
     ["a 404", 404, page, "UnexpectedResponse", "a page"],
     ["a 429", 429, "slow down", "RateLimited", "HTTP 429"],
     ["a 503", 503, "", "UnexpectedResponse", "an empty body"],
@@ -140,6 +141,14 @@ describe.each(clients)("TokenOperations over %s", (_name, client) => {
       const error = yield* withOperations(local(port), (operations) => Effect.flip(operations.createBatch([request])))
       assert.strictEqual(error._tag, tag)
       assert.include(error.message, message)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes a 429 for what it is, though its body never ends", () =>
+    Effect.gen(function* () {
+      const { port } = yield* serve((_, response) => response.writeHead(429, { "retry-after": "7" }).write("slow"))
+      const error = yield* withOperations(local(port), (operations) => Effect.flip(operations.createBatch([request])))
+      assert.deepInclude(error, { _tag: "RateLimited", status: 429, retryAfter: 7000 })
     }).pipe(Effect.scoped)
   )
 
