@@ -67,7 +67,10 @@ export const fromPages = <E, R>(
   options: Options = {}
 ): Stream.Stream<RunEvent, never, R | TokenOperations.TokenOperations> =>
   Stream.callback<RunEvent, never, R | TokenOperations.TokenOperations>(
-    (queue) => Effect.andThen(run(pages, options, queue), Queue.end(queue)),
+    (queue) => {
+      checkOptions(options)
+      return Effect.andThen(run(pages, options, queue), Queue.end(queue))
+    },
     { bufferSize: eventBuffer }
   )
 
@@ -78,6 +81,16 @@ export const fromInputs = <E, R>(inputs: Iterable<TokenRecords.Input<E, R>>, opt
 /** Runs the records of one input. */
 export const fromBytes = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, options: Options = {}) =>
   fromPages(TokenRecords.fromBytes(bytes, options), options)
+
+/** Numbers that would have a run wait for ever, or close no batch, are a mistake of whoever wrote them: the stream dies of it. */
+const checkOptions = (options: Options) => {
+  for (const name of ["concurrency", "batchSize", "batchBytes", "maxLineBytes", "limit"] as const) {
+    const value = options[name]
+    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
+      throw new RangeError(`${name}: expected a whole number from 1 on, got ${value}`)
+    }
+  }
+}
 
 const newRunId = Effect.map(
   Clock.currentTimeMillis,

@@ -51,6 +51,7 @@ describe("Batches", () => {
           offset = portion.bytes.to
           const digest = createHash("sha256").update(bytes.subarray(portion.bytes.from, portion.bytes.to)).digest("hex")
           assert.strictEqual(portion.digest, digest)
+          assert.isTrue(portion.rejections.every((r) => r.offset >= portion.bytes.from && r.offset < portion.bytes.to))
           const { batch, body } = portion
           if (batch === undefined || body === undefined) continue
           assert.strictEqual(count(batch.lines), batch.records)
@@ -298,9 +299,14 @@ describe("Batches", () => {
 
   it.effect("halves a batch down to its records", () =>
     Effect.gen(function* () {
-      const text = [line(1), "{bad", line(2), line(3).replace(/,"accessToken":"[^"]*"/, ""), line(4), line(5)].join(
-        "\n"
-      )
+      const text = [
+        line(1),
+        "{bad",
+        line(2),
+        line(3).replace(/,"accessToken":"[^"]*"/, ""),
+        line(4).replace('"token-4"', "null"),
+        line(5)
+      ].join("\n")
       const parts: Array<Batches.Batch> = []
       const split = (batch: Batches.Batch): void => {
         if (batch.records === 1) return void parts.push(batch)
@@ -323,7 +329,7 @@ describe("Batches", () => {
       )
       assert.deepStrictEqual(
         parts.map((p) => p.withoutAccessToken),
-        [0, 0, 1, 0, 0]
+        [0, 0, 1, 1, 0]
       )
     })
   )

@@ -1,4 +1,4 @@
-import { AuthleteError, CreateAnswer, type TokenBatch } from "@tokenbatch/core"
+import { AuthleteError, CreateAnswer, TokenBatch, TokenOperations } from "@tokenbatch/core"
 import { RunEvent, RunState, TokenBatchRun, type TokenRecords } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
@@ -480,6 +480,14 @@ describe("TokenBatchRun", () => {
       assert.isUndefined(both.report.stopped)
       assert.strictEqual(both.report.records.failed, 16)
 
+      // Nor does such a one count for either of its codes.
+      const either = service({
+        create: (records) =>
+          Effect.fail(new ResultError({ status: 400, resultCode: records[0]!.subject === "user-2" ? "B" : "A" }))
+      })
+      const mixed = yield* inTime(run(lines(6), either, { batchSize: 2, concurrency: 1 }))
+      assert.isUndefined(mixed.report.stopped)
+
       const slow = service({
         create: (_, call) => (call === 1 || call > 2 ? Effect.succeed(`request-${call}`) : Effect.fail(refused)),
         status: (id, poll) =>
@@ -584,6 +592,32 @@ describe("TokenBatchRun", () => {
     })
   )
 
+  it.effect("uses the buffers of its batches again, split or not", () =>
+    Effect.gen(function* () {
+      const buffers = new Set<ArrayBufferLike>()
+      const layer = TokenOperations.TokenOperations.layerTest({
+        createBatchEncoded: (body) =>
+          Effect.suspend(() => {
+            // Halves have bodies of their own.
+            if (body.length < 500) return Effect.succeed({ requestId: TokenBatch.RequestId.make("half") })
+            buffers.add(body.buffer)
+            return buffers.size % 2 === 0
+              ? Effect.fail(refused)
+              : Effect.succeed({ requestId: TokenBatch.RequestId.make("whole") })
+          }),
+        batchStatus: () => Effect.succeed({ state: "Succeeded" as const })
+      })
+      const events = yield* inTime(
+        TokenBatchRun.fromBytes(Stream.make(bytesOf(lines(500))), { ...noPause, batchSize: 5, concurrency: 3 }).pipe(
+          Stream.runCollect,
+          Effect.provide(layer)
+        )
+      )
+      assert.strictEqual(summarize(events).report.records.created, 500)
+      assert.isAtMost(buffers.size, 6)
+    })
+  )
+
   it.effect("reads no more than its slots hold while the service is slow", () =>
     Effect.gen(function* () {
       let pulled = 0
@@ -631,5 +665,14 @@ describe("TokenBatchRun", () => {
         { file: "b", from: 1, to: 3 }
       ])
     })
+  )
+
+  it.effect.each([{ concurrency: 0 }, { batchSize: 0 }, { batchBytes: 1.5 }, { limit: -1 }, { maxLineBytes: NaN }])(
+    "dies of %j rather than wait for ever",
+    (options) =>
+      Effect.gen(function* () {
+        const exit = yield* Effect.exit(run(lines(3), service({}), options))
+        assert.isTrue(Exit.isFailure(exit) && String(Cause.squash(exit.cause)).includes("expected a whole number"))
+      })
   )
 })

@@ -233,6 +233,28 @@ describe("TokenRecords", () => {
     })
   )
 
+  it.effect("holds no more of a long line than the limit and a piece", () =>
+    Effect.gen(function* () {
+      const text = `${line(1)}\n${"x".repeat(100_000)}\n${"y".repeat(100_000)}`
+      for (const size of [7, 600]) {
+        let largest = 0
+        const sizes = TokenRecords.fromBytes(pieces(bytesOf(text), size), { maxLineBytes: 500 }).pipe(
+          Stream.map((page) => {
+            largest = Math.max(largest, page.bytes.length)
+            return page
+          })
+        )
+        const found = yield* collect(sizes)
+        assert.isTrue(largest <= 500 + size, String(largest))
+        assert.strictEqual(found.bytes, text)
+        assert.deepStrictEqual(
+          found.reasons.map((r) => r.line),
+          [2, 3]
+        )
+      }
+    })
+  )
+
   it.effect("says where and why, in its own words, and quotes no value", () =>
     Effect.gen(function* () {
       const secret = "SECRET-0123456789"
