@@ -84,7 +84,7 @@ export const fromBytes = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, options:
 
 /** Numbers that would have a run wait for ever, or close no batch, are a mistake of whoever wrote them: the stream dies of it. */
 const checkOptions = (options: Options) => {
-  for (const name of ["concurrency", "batchSize", "batchBytes", "maxLineBytes", "limit"] as const) {
+  for (const name of ["concurrency", "batchSize", "batchBytes", "maxLineBytes"] as const) {
     const value = options[name]
     if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
       throw new RangeError(`${name}: expected a whole number from 1 on, got ${value}`)

@@ -667,7 +667,7 @@ describe("TokenBatchRun", () => {
     })
   )
 
-  it.effect.each([{ concurrency: 0 }, { batchSize: 0 }, { batchBytes: 1.5 }, { limit: -1 }, { maxLineBytes: NaN }])(
+  it.effect.each([{ concurrency: 0 }, { batchSize: 0 }, { batchBytes: 1.5 }, { maxLineBytes: NaN }])(
     "dies of %j rather than wait for ever",
     (options) =>
       Effect.gen(function* () {
