@@ -5,6 +5,7 @@ import * as Command from "effect/cli/Command"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Logger from "effect/Logger"
 import * as Runtime from "effect/Runtime"
 import * as Stdout from "./Stdout.ts"
 import { create } from "./CreateCommand.ts"
@@ -30,7 +31,9 @@ const program = Effect.andThen(Stdout.guard, Command.run(tokenbatch, { version }
     const isHelp = CliError.isCliError(error) && error._tag === "ShowHelp" && error.errors.length === 0
     return ExitCode.set(isHelp ? 0 : ExitCode.badUsage)
   }),
-  Effect.provide([NodeServices.layer, Presenter.layer])
+  Effect.provide([NodeServices.layer, Presenter.layer]),
+  // Standard output is for events.
+  Effect.provideService(Logger.LogToStderr, true)
 )
 
 // Not the platform's runMain: that one interrupts the program on the first signal, where a run has to be stopped in order.

@@ -1,6 +1,6 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { createHash } from "node:crypto"
-import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { createServer } from "node:net"
 import { gzipSync } from "node:zlib"
 import { bearer, folder, lastEvent, line, lines, run, sandbox, serve, start } from "./fixtures.ts"
@@ -346,6 +346,20 @@ describe("a service that is not as it should be", () => {
     server.close()
     assert.strictEqual(ended.code, 2)
     assert.include(ended.stderr, "Check the base URL")
+  })
+
+  it("keeps what is logged out of the events, and the old bearer where no other can be had", async () => {
+    const bearerFile = file("rotated", bearer)
+    const server = await serve((_, response) => {
+      rmSync(bearerFile, { force: true })
+      response.writeHead(401, { "content-type": "application/json" }).end(JSON.stringify({ resultCode: "A401" }))
+    })
+    const ended = await run(["create", "--json", "--bearer-file", bearerFile, file("r.ndjson", lines(3))], server)
+    server.close()
+    assert.strictEqual(ended.code, 4)
+    assert.include(ended.stderr, "No fresh credential could be had")
+    for (const text of ended.stdout.trimEnd().split("\n")) assert.isString(JSON.parse(text)._tag)
+    assert.notInclude(ended.stderr, bearer)
   })
 
   it("gets neither the bearer nor a token value into anything that a run writes, whatever it echoes", async () => {
