@@ -24,7 +24,14 @@ const bearerVariable = Effect.gen(function* () {
   const bearer = yield* Effect.orElseSucceed(Config.option(Config.Redacted("AUTHLETE_BEARER")), () =>
     Option.none<Redacted.Redacted>()
   )
-  if (Option.isSome(bearer) && Redacted.value(bearer.value).trim() !== "") return bearer.value
+  const text = Option.isSome(bearer) ? Redacted.value(bearer.value).trim() : ""
+  if (/^[\x21-\x7e]+$/.test(text)) return Redacted.make(text, { label: "bearer" })
+  if (text !== "") {
+    return yield* new Failure({
+      problem: "AUTHLETE_BEARER holds more than a bearer: white space, or characters that no bearer has.",
+      remedy: "Set it to the service's access token alone."
+    })
+  }
   return yield* new Failure({
     problem: "There is no credential: AUTHLETE_BEARER is not set.",
     remedy: "Set it to the service's access token, or name a file that holds it with --bearer-file."

@@ -95,7 +95,13 @@ export const create = Command.make(
         ["--results", flags.results],
         ["--sandbox-ledger", flags.sandboxLedger]
       ],
-      inputs.paths
+      {
+        files: [
+          ...Inputs.taken(inputs).files,
+          ...(Option.isSome(flags.bearerFile) ? [["the bearer file", flags.bearerFile.value] as const] : [])
+        ],
+        descriptors: [...Inputs.taken(inputs).descriptors, ...(flags.json ? [["standard output", 1] as const] : [])]
+      }
     )
     const run = CreateRun.run(flags, inputs)
     const { exitCode } = yield* flags.sandbox

@@ -13,7 +13,8 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as Format from "./Format.ts"
-import type { Inputs } from "./Inputs.ts"
+import * as Inputs from "./Inputs.ts"
+import * as Logs from "./Logs.ts"
 import * as OutputFiles from "./OutputFiles.ts"
 import * as Progress from "./Progress.ts"
 import * as Signals from "./Signals.ts"
@@ -48,22 +49,32 @@ const optional = <K extends string, A>(key: K, value: Option.Option<A>) =>
   (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [P in K]?: A }
 
 /** Runs, and gives the report. */
-export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, size }: Inputs) {
-  const rejects = Option.isSome(settings.rejects) ? yield* OutputFiles.create(settings.rejects.value) : undefined
-  const results = Option.isSome(settings.results) ? yield* OutputFiles.create(settings.results.value) : undefined
+export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, size, typed }: Inputs.Inputs) {
+  const { rejects, results } = yield* OutputFiles.create({ rejects: settings.rejects, results: settings.results })
   const rejectedLines = settings.rejectsWithInput ? OutputFiles.makeRejectedLines() : undefined
 
   let state = RunState.initial
   let report: RunReport.RunReport | undefined
-  let examples: ReadonlyArray<Summary.Example> = []
+  const examples = Summary.makeExamples()
   let warned = false
   let outputFailure: string | undefined
   let lastRetrySaid = 0
   const stop = yield* Deferred.make<void>()
-  const drawing = yield* Progress.make({
-    terminal: Progress.stderr(),
-    current: () => state,
-    size,
+  const startedAt = yield* Clock.currentTimeMillis
+  const rateOf = Progress.makeRate(startedAt)
+  const drawing = Progress.make({
+    terminal: Progress.stderr({ shared: settings.json && process.stdout.isTTY === true }),
+    text: (now, width) =>
+      Progress.line(
+        {
+          state,
+          elapsed: now - startedAt,
+          rate: rateOf(now, state.records.created),
+          size,
+          limit: Option.getOrUndefined(settings.limit)
+        },
+        width
+      ),
     quiet: settings.quiet
   })
 
@@ -81,11 +92,11 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
           if (now - lastRetrySaid < 1000) return Effect.void
           lastRetrySaid = now
           return drawing.say(
-            `batch ${event.batch}: ${event.message}; again in ${Format.elapsed(event.delay)} (attempt ${event.attempt + 1})`
+            `retrying batch ${event.batch} in ${Format.elapsed(event.delay)}: ${Format.quote(event.message)} (attempt ${event.attempt + 1})`
           )
         })
       case "RunStopping":
-        return event.reason === "Requested" ? Effect.void : drawing.say(`stopping: ${event.message}`)
+        return event.reason === "Requested" ? Effect.void : drawing.say(`stopping: ${Format.quote(event.message)}`)
       default:
         return Effect.void
     }
@@ -105,7 +116,10 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
         }).pipe(
           Effect.catch((error) => {
             outputFailure = error.message
-            return Effect.andThen(drawing.say(`error: ${error.message}; stopping`), Deferred.succeed(stop, undefined))
+            return Effect.andThen(
+              drawing.sayError(`error: ${error.message}; stopping`),
+              Deferred.succeed(stop, undefined)
+            )
           })
         )
 
@@ -113,9 +127,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     for (const event of events) {
       state = RunState.step(state, event)
       if (event._tag === "RunFinished") report = event.report
-      if (examples.length < Summary.maxExamples) {
-        examples = [...examples, ...Summary.examplesOf(event)].slice(0, Summary.maxExamples)
-      }
+      examples.add(event)
       yield* tell(event)
     }
     yield* write(events)
@@ -139,12 +151,29 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     grace
   })
 
-  const drawn = yield* Effect.forkChild(drawing.draw)
+  const drawn = yield* Effect.forkChild(typed ? Effect.never : drawing.draw)
+  if (typed) yield* drawing.say(Inputs.invitation)
+  const stopInOrder = Effect.suspend(() =>
+    Effect.andThen(
+      drawing.say(
+        `stopping: waiting up to ${grace / 1000} s for ${Format.plural(state.inFlight, "batch", "batches")} in flight; press Ctrl-C again to end at once`
+      ),
+      Deferred.succeed(stop, undefined)
+    )
+  )
   const signals = yield* Effect.forkChild(
-    stopOnSignal(stop, drawing, () => state.inFlight),
+    Signals.handle(Effect.asVoid(stopInOrder), () => {
+      Effect.runSync(
+        drawing.sayError(
+          `ended at once: ${Format.plural(state.recordsInFlight, "record")} in flight may or may not have been taken`
+        )
+      )
+    }),
     { startImmediately: true }
   )
-  yield* Stream.runForEachArray(events, consume)
+  yield* Stream.runForEachArray(events, consume).pipe(
+    Effect.provide(Logs.layer((line) => Effect.runSync(drawing.say(line))))
+  )
   yield* Fiber.interruptAll([drawn, signals])
   yield* drawing.clear
 
@@ -153,23 +182,16 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     ...(report.records.rejected > 0 && Option.isSome(settings.rejects)
       ? [["rejected lines", settings.rejects.value] as const]
       : []),
-    ...(Option.isSome(settings.results) ? [["lines not created", settings.results.value] as const] : []),
+    ...(Option.isSome(settings.results) ? [[Summary.resultsFile, settings.results.value] as const] : []),
     ...(Option.isSome(settings.sandboxLedger) ? [["the sandbox's ledger", settings.sandboxLedger.value] as const] : [])
   ]
   const lost = Stdout.lost()
   if (lost !== undefined) outputFailure ??= `standard output cannot be written on: ${lost}`
-  yield* drawing.say(Summary.render({ report, outputFailure, examples, files, sandbox: settings.sandbox }))
+  const { sandbox } = settings
+  yield* drawing.say(Summary.render({ report, outputFailure, examples: examples.all(), files, sandbox }))
+  const reported = RunReport.exitCode(report)
   // What could not be written is something that is not known.
-  return { report, exitCode: outputFailure === undefined ? RunReport.exitCode(report) : (3 as const) }
+  const exitCode = outputFailure === undefined || reported === 2 || reported === 4 ? reported : 3
+  if (settings.quiet && exitCode >= 2) yield* drawing.sayError(Summary.error({ report, outputFailure }))
+  return { report, exitCode }
 })
-
-/** Waits for a signal, and then has the run stop in order. Never ends, so that the signals stay ours until the run has ended. */
-const stopOnSignal = (stop: Deferred.Deferred<void>, drawing: Progress.Drawing, inFlight: () => number) =>
-  Effect.gen(function* () {
-    yield* Signals.first
-    yield* drawing.say(
-      `stopping: waiting up to ${grace / 1000} s for ${Format.plural(inFlight(), "batch", "batches")} in flight; once more to end at once`
-    )
-    yield* Deferred.succeed(stop, undefined)
-    return yield* Effect.never
-  })

@@ -13,7 +13,7 @@ const entry = new URL(import.meta.url.endsWith(".ts") ? "./sandboxWorker.ts" : "
 /** A client of a sandbox that runs as long as the layer. */
 export const clientOf = (
   ledgerFile: Option.Option<string>,
-  transport: Layer.Layer<HttpClient.HttpClient>
+  transport: Layer.Layer<HttpClient.HttpClient, Failure>
 ): Layer.Layer<TokenOperations.TokenOperations, Failure> =>
   Layer.unwrap(
     Effect.gen(function* () {

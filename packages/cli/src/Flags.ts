@@ -21,7 +21,7 @@ export const parseDuration = (text: string): Duration.Duration => {
   const long = units[unit] ?? unit
   const duration = match === null ? undefined : Duration.fromInput(`${Number(match[1])} ${long}` as Duration.Input)
   if (duration === undefined || duration._tag === "None" || Duration.toMillis(duration.value) <= 0) {
-    throw new Error(`expected a duration such as 500ms, 90s, 15m or 1h`)
+    throw new Error(`a duration such as 500ms, 90s, 15m or 1h`)
   }
   return duration.value
 }
@@ -29,7 +29,7 @@ export const parseDuration = (text: string): Duration.Duration => {
 /** Reads `4MiB`, `500 kB`, `1000000`. */
 export const parseSize = (text: string): number => {
   const size = /^\s*\d+\s*$/.test(text) ? Number(text) : Number(readSize(text))
-  if (!Number.isSafeInteger(size) || size < 2) throw new Error(`expected a size such as 4MiB or 500kB`)
+  if (!Number.isSafeInteger(size) || size < 2) throw new Error(`a size such as 4MiB or 500kB`)
   return size
 }
 
@@ -53,13 +53,13 @@ export const duration = (name: string) =>
 export const size = (name: string) =>
   Flag.String(name).pipe(Flag.withMetavar("SIZE"), Flag.mapTryCatch(parseSize, said))
 
-/** A flag that takes a whole number from `least` on. */
-export const count = (name: string, least = 1) =>
+/** A flag that takes a whole number from `least` to `most`. */
+export const count = (name: string, least = 1, most = Infinity) =>
   Flag.Int(name).pipe(
     Flag.withMetavar("N"),
     Flag.filter(
-      (n) => n >= least,
-      (n) => `expected ${least} or more, got ${n}`
+      (n) => n >= least && n <= most,
+      () => (most === Infinity ? `${least} or more` : `${least} to ${most}`)
     )
   )
 

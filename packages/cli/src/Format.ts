@@ -29,6 +29,18 @@ export const lines = (range: { readonly file?: string; readonly from: number; re
   return range.file === undefined ? numbers : `${range.file}, ${numbers}`
 }
 
+/** What moves the cursor, colours or hides text, or writes it backwards. */
+const control = /[^\P{Cc}\n]|[\u200e\u200f\u2028-\u202e\u2066-\u2069]/gu
+
+/** A text of ours that may quote others: nothing in it can do anything to a terminal. Line ends stay. */
+export const printable = (text: string): string => text.replace(control, "\ufffd")
+
+/** As much of others' words as is shown. */
+const longest = 300
+
+/** What a service, a proxy or a system said, as a part of one line. */
+export const quote = (text: string): string => fit(printable(text.replace(/\s+/g, " ").trim()), longest)
+
 /** Cuts a text to a width. */
 export const fit = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`

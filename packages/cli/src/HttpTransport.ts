@@ -6,17 +6,22 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import { Failure } from "./Failure.ts"
 
-const proxied = (env: NodeJS.ProcessEnv): boolean =>
-  ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"].some((name) => (env[name] ?? "") !== "")
+/** The variables that name a proxy, as far as they are set. */
+const proxies = (env: NodeJS.ProcessEnv): ReadonlyArray<readonly [name: string, value: string]> =>
+  ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"].flatMap((name) => {
+    const value = env[name] ?? ""
+    return value === "" ? [] : [[name, value] as const]
+  })
 
 const loopback = "localhost,127.0.0.1,::1"
 
 /** A client for so many calls at once. */
-export const layer = (concurrency: number): Layer.Layer<HttpClient.HttpClient> => {
+export const layer = (concurrency: number): Layer.Layer<HttpClient.HttpClient, Failure> => {
   const dispatcher = Effect.acquireRelease(
-    Effect.promise(async () => {
-      const { Agent, EnvHttpProxyAgent } = await import("undici")
+    Effect.gen(function* () {
+      const { Agent, EnvHttpProxyAgent } = yield* Effect.promise(() => import("undici"))
       const options = {
         // A batch is either handed in or asked after, so it needs one connection at a time.
         connections: concurrency,
@@ -25,7 +30,16 @@ export const layer = (concurrency: number): Layer.Layer<HttpClient.HttpClient> =
         keepAliveTimeout: 4_000
       }
       const env = process.env
-      if (!proxied(env)) return new Agent(options)
+      const named = proxies(env)
+      if (named.length === 0) return new Agent(options)
+      const wrong = named.find(([, value]) => !/^https?:$/.test(URL.parse(value)?.protocol ?? ""))
+      if (wrong !== undefined) {
+        // Not what it says: it may hold a password.
+        return yield* new Failure({
+          problem: `${wrong[0]} is not the URL of a proxy.`,
+          remedy: "Set it to something like http://proxy.example:8080, or unset it."
+        })
+      }
       const noProxy = [env["NO_PROXY"] ?? env["no_proxy"] ?? "", loopback].filter((hosts) => hosts !== "").join(",")
       return new EnvHttpProxyAgent({ ...options, noProxy })
     }),

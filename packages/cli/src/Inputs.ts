@@ -3,10 +3,11 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { ByteSource, type TokenRecords } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
-import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
 import { Failure } from "./Failure.ts"
+import * as IoError from "./IoError.ts"
+import * as OutputFiles from "./OutputFiles.ts"
 
 /** Standard input broke. */
 class StdinError extends Schema.TaggedError<StdinError>()("StdinError", { reason: Schema.String }) {
@@ -15,7 +16,14 @@ class StdinError extends Schema.TaggedError<StdinError>()("StdinError", { reason
   }
 }
 
-type InputError = PlatformError.PlatformError | ByteSource.DecompressionError | StdinError
+/** A file that was there cannot be read on. */
+class FileError extends Schema.TaggedError<FileError>()("FileError", { file: Schema.String, reason: Schema.String }) {
+  override get message() {
+    return `${this.file} cannot be read on: ${this.reason}`
+  }
+}
+
+type InputError = FileError | ByteSource.DecompressionError | StdinError
 
 export interface Inputs {
   readonly inputs: ReadonlyArray<TokenRecords.Input<InputError, FileSystem.FileSystem>>
@@ -23,12 +31,27 @@ export interface Inputs {
   readonly size: number | undefined
   /** The files by their paths. */
   readonly paths: ReadonlyArray<string>
+  readonly stdin: boolean
+  /** Whether a person is to type them in: the terminal is not to be drawn on then. */
+  readonly typed: boolean
 }
 
 const stdin: Stream.Stream<Uint8Array, StdinError> = NodeStream.fromReadable({
   evaluate: () => process.stdin,
   onError: (error) => new StdinError({ reason: error instanceof Error ? error.message : String(error) }),
   closeOnDone: false
+})
+
+const fromFile = (path: string) =>
+  Stream.mapError(ByteSource.fromFile(path), (error) => new FileError({ file: path, reason: IoError.describe(error) }))
+
+/** What a person is told who is to type the lines in. */
+export const invitation = "Reading from the terminal: a JSON object a line, Ctrl-D ends the input."
+
+/** What outputs must not be written over because it is read. */
+export const taken = ({ paths, stdin }: Inputs): OutputFiles.Taken => ({
+  files: paths.map((path) => ["the input", path] as const),
+  descriptors: stdin ? [["the input", 0]] : []
 })
 
 /** Opens what the arguments name. Several files are told apart in positions by their names. */
@@ -38,15 +61,39 @@ export const open = Effect.fnUntraced(function* (files: ReadonlyArray<string>) {
     return yield* new Failure({ problem: "Standard input (-) is named twice.", remedy: "It can be read once only." })
   }
   const sizes = yield* Effect.forEach(names, (name) => (name === "-" ? Effect.succeed(undefined) : sizeOf(name)))
+  yield* checkTwice(names.filter((name) => name !== "-"))
   const inputs: Inputs["inputs"] = names.map((name) => ({
     ...(names.length > 1 ? { name } : undefined),
-    bytes: ByteSource.decompress<InputError, FileSystem.FileSystem>(name === "-" ? stdin : ByteSource.fromFile(name))
+    bytes: ByteSource.decompress<InputError, FileSystem.FileSystem>(name === "-" ? stdin : fromFile(name))
   }))
   const size = sizes.reduce<number | undefined>(
     (sum, bytes) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
     0
   )
-  return { inputs, size, paths: names.filter((name) => name !== "-") } satisfies Inputs
+  const fromStdin = names.includes("-")
+  return {
+    inputs,
+    size,
+    paths: names.filter((name) => name !== "-"),
+    stdin: fromStdin,
+    typed: fromStdin && process.stdin.isTTY === true
+  } satisfies Inputs
+})
+
+/** Refuses a file that is named twice, by whatever names: each of its records would be sent twice. */
+const checkTwice = Effect.fnUntraced(function* (paths: ReadonlyArray<string>) {
+  const seen = new Map<string, string>()
+  for (const path of paths) {
+    const identity = yield* OutputFiles.identityOf(path)
+    const other = identity === undefined ? undefined : seen.get(identity)
+    if (other !== undefined) {
+      return yield* new Failure({
+        problem: `${path} is ${path === other ? "named twice" : `the same file as ${other}`}.`,
+        remedy: "Its records would be sent twice: name it once."
+      })
+    }
+    if (identity !== undefined) seen.set(identity, path)
+  }
 })
 
 /** The size of a plain file; `undefined` for one that is compressed, or no file but a pipe. */
@@ -58,13 +105,13 @@ const sizeOf = Effect.fnUntraced(function* (path: string) {
       remedy: "Name a file of NDJSON that can be read, or - for standard input."
     })
   const info = yield* Effect.mapError(fs.stat(path), (error) =>
-    cannot(error.reason._tag === "NotFound" ? "no such file" : "cannot be read")
+    cannot(error.reason._tag === "NotFound" ? "no such file" : `cannot be read, ${IoError.describe(error)}`)
   )
   if (info.type === "Directory") return yield* cannot("is a directory")
   // A pipe gives what it gives once: looking into it would take it away.
   if (info.type !== "File") return undefined
   const head = yield* Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.readAlloc(4))).pipe(
-    Effect.mapError(() => cannot("cannot be read"))
+    Effect.mapError((error) => cannot(`cannot be read, ${IoError.describe(error)}`))
   )
   return head._tag === "Some" && ByteSource.formatOf(head.value) !== undefined ? undefined : Number(info.size)
 })

@@ -8,9 +8,13 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Path from "effect/Path"
+import type * as PlatformError from "effect/PlatformError"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { fstatSync } from "node:fs"
 import { Failure } from "./Failure.ts"
+import * as IoError from "./IoError.ts"
 
 /** A file of a run cannot be written on: a full disk, say. */
 class OutputError extends Schema.TaggedError<OutputError>()("OutputError", {
@@ -27,51 +31,115 @@ type Append = (lines: ReadonlyArray<object>) => Effect.Effect<void, OutputError>
 
 const encoder = new TextEncoder()
 
-/** Creates a file for JSON lines, or empties it. Nobody but its owner can read it, whatever it was before. */
-export const create = Effect.fnUntraced(function* (path: string) {
+/**
+ * Creates files for JSON lines, or empties them: none before all of them could be opened. Nobody but its owner can read such a file,
+ * whatever it was before. A device or a pipe stays as it is.
+ */
+export const create = Effect.fnUntraced(function* <K extends string>(
+  paths: Readonly<Record<K, Option.Option<string>>>
+): Effect.fn.Return<{ readonly [P in K]?: Append }, Failure, FileSystem.FileSystem | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
-  const file = yield* Effect.gen(function* () {
-    if (yield* fs.exists(path)) yield* fs.chmod(path, 0o600)
-    return yield* fs.open(path, { flag: "w", mode: 0o600 })
-  }).pipe(
-    Effect.mapError(
-      (error) =>
-        new Failure({
-          problem: `${path} cannot be written: ${error.reason._tag === "NotFound" ? "its folder does not exist" : error.message}.`,
-          remedy: "Name a file in a folder that you can write to."
-        })
-    )
+  const open = Effect.fnUntraced(
+    function* (path: string) {
+      // For appending: what is not a file has no places to write at.
+      const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
+      const { type } = yield* file.stat
+      if (type === "File") yield* fs.chmod(path, 0o600)
+      return { file, path, type }
+    },
+    (effect, path) =>
+      Effect.mapError(
+        effect,
+        (error) =>
+          new Failure({
+            problem: `${path} cannot be written: ${IoError.describe(error)}.`,
+            remedy: "Name a file in a folder that you can write to."
+          })
+      )
   )
-  const append: Append = (lines) =>
-    lines.length === 0
-      ? Effect.void
-      : Effect.mapError(
-          file.writeAll(encoder.encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))),
-          (error) => new OutputError({ file: path, reason: error.message })
-        )
-  return append
+  const opened: Array<readonly [K, Effect.Success<ReturnType<typeof open>>]> = []
+  for (const [key, path] of Object.entries(paths) as Array<[K, Option.Option<string>]>) {
+    if (Option.isSome(path)) opened.push([key, yield* open(path.value)])
+  }
+  const appends: { [P in K]?: Append } = {}
+  for (const [key, { file, path, type }] of opened) {
+    const failed = (error: PlatformError.PlatformError) =>
+      new OutputError({ file: path, reason: IoError.describe(error) })
+    if (type === "File") {
+      yield* Effect.mapError(
+        file.truncate(0),
+        (error) => new Failure({ problem: `${failed(error).message}.`, remedy: "Name another file." })
+      )
+    }
+    appends[key] = (lines) =>
+      lines.length === 0
+        ? Effect.void
+        : Effect.mapError(
+            file.writeAll(encoder.encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))),
+            failed
+          )
+  }
+  return appends
 })
 
-/** Files to write, by the flag that names them. Refuses to write one over another, or over an input. */
+/** What outputs must not be written over: files by their paths, and what descriptors of this process stand for. */
+export interface Taken {
+  readonly files: ReadonlyArray<readonly [what: string, path: string]>
+  readonly descriptors: ReadonlyArray<readonly [what: string, descriptor: number]>
+}
+
+/**
+ * Refuses to write one output over another, or over what is {@link Taken}: by whatever name, since a link leads to the same file.
+ */
 export const checkPaths = Effect.fnUntraced(function* (
   outputs: ReadonlyArray<readonly [flag: string, path: Option.Option<string>]>,
-  inputs: ReadonlyArray<string>
+  { descriptors, files }: Taken
 ) {
-  const path = yield* Path.Path
-  const taken = new Map(inputs.map((input) => [path.resolve(input), "the input"]))
+  const taken = new Map<string, string>()
+  for (const [what, descriptor] of descriptors) {
+    const identity = identityOfDescriptor(descriptor)
+    if (identity !== undefined) taken.set(identity, what)
+  }
+  for (const [what, path] of files) {
+    const identity = yield* identityOf(path)
+    if (identity !== undefined) taken.set(identity, what)
+  }
   for (const [flag, output] of outputs) {
     if (Option.isNone(output)) continue
-    const resolved = path.resolve(output.value)
-    const other = taken.get(resolved)
+    const identity = yield* identityOf(output.value)
+    if (identity === undefined) continue
+    const other = taken.get(identity)
     if (other !== undefined) {
       return yield* new Failure({
         problem: `${flag} would write over ${other}: ${output.value}`,
         remedy: "Name another file."
       })
     }
-    taken.set(resolved, flag)
+    taken.set(identity, flag)
   }
 })
+
+/** The same for two names of one file. `undefined` for devices and pipes, which may be shared. */
+export const identityOf = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const { basename, dirname, join, resolve } = yield* Path.Path
+  const info = yield* Effect.option(fs.stat(path))
+  if (Option.isSome(info)) {
+    return info.value.type === "File" ? `${info.value.dev}:${Option.getOrElse(info.value.ino, () => path)}` : undefined
+  }
+  // It does not exist yet, but its folder may have several names.
+  const folder = yield* Effect.orElseSucceed(fs.realPath(dirname(resolve(path))), () => dirname(resolve(path)))
+  return join(folder, basename(path))
+})
+
+const identityOfDescriptor = (descriptor: number): string | undefined => {
+  try {
+    const info = fstatSync(descriptor, { bigint: true })
+    return info.isFile() ? `${info.dev}:${info.ino}` : undefined
+  } catch {
+    return undefined
+  }
+}
 
 /**
  * Rejected lines, kept from when they are read until they are written: they hold secrets and are in no event.

@@ -1,5 +1,5 @@
 /**
- * The run as it goes, for a person: on a terminal one line that is drawn over and over, elsewhere a line every few seconds.
+ * A command as it goes, for a person: on a terminal one line that is drawn over and over, elsewhere a line every few seconds.
  */
 import type { RunState } from "@tokenbatch/stream"
 import * as Clock from "effect/Clock"
@@ -15,14 +15,21 @@ export interface Snapshot {
   /** Tokens a second, lately. */
   readonly rate: number
   /** Bytes of all inputs, if known. */
-  readonly size: number | undefined
+  readonly size?: number | undefined
+  /** As many records as there will be at most. */
+  readonly limit?: number | undefined
 }
 
 /** How much of the input has been seen to its end, from 0 to 1; `undefined` where its size is not known. */
-const share = ({ size, state }: Snapshot): number | undefined =>
-  size === undefined || size === 0 || state.records.read === 0
-    ? undefined
-    : Math.min(state.bytes / size, 1) * (1 - state.recordsInFlight / state.records.read)
+const share = ({ limit, size, state }: Snapshot): number | undefined => {
+  const { read, rejected } = state.records
+  if (read === 0) return undefined
+  // Whichever comes first ends the run.
+  const ofLimit = limit === undefined ? 0 : (read - rejected) / limit
+  const ofSize = size === undefined || size === 0 ? 0 : state.bytes / size
+  const done = Math.max(ofLimit, ofSize)
+  return done === 0 ? undefined : Math.min(done, 1) * (1 - state.recordsInFlight / read)
+}
 
 /** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
 const remaining = (snapshot: Snapshot): number | undefined => {
@@ -32,23 +39,67 @@ const remaining = (snapshot: Snapshot): number | undefined => {
     : (snapshot.elapsed * (1 - done)) / done
 }
 
-/** The progress line. */
-export const line = (snapshot: Snapshot): string => {
+/** What stands in a line, and how soon it goes where there is no room for all of it: the highest first. */
+type Part = readonly [goes: number, text: string]
+
+const join = (parts: ReadonlyArray<Part>, width: number): string => {
+  let left = parts
+  const text = () => left.map(([, part]) => part).join("  ")
+  while (left.length > 1 && text().length > width) {
+    const first = Math.max(...left.map(([goes]) => goes))
+    left = left.filter(([goes]) => goes !== first)
+  }
+  return Format.fit(text(), width)
+}
+
+/** The progress line of a run, fitted to a width. */
+export const line = (snapshot: Snapshot, width = Infinity): string => {
   const { elapsed, rate, state } = snapshot
   const { records } = state
   const done = share(snapshot)
   const left = remaining(snapshot)
   const bad = records.failed + records.unresolved + records.notSubmitted
-  return [
-    `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`,
-    `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`,
-    ...(records.rejected > 0 ? [`${Format.short(records.rejected)} rejected`] : []),
-    ...(bad > 0 ? [`${Format.short(bad)} not created`] : []),
-    `${Format.plural(state.inFlight, "batch", "batches")} in flight`,
-    `${Format.short(rate)}/s`,
-    Format.elapsed(elapsed),
-    ...(left === undefined ? [] : [`${Format.elapsed(left)} left`])
-  ].join("  ")
+  const parts: ReadonlyArray<Part> = [
+    [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
+    [1, `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`],
+    ...(records.existing > 0 ? [[4, `${Format.short(records.existing)} existing`] as const] : []),
+    ...(records.rejected > 0 ? [[4, `${Format.short(records.rejected)} rejected`] as const] : []),
+    ...(bad > 0 ? [[2, `${Format.short(bad)} not created`] as const] : []),
+    [7, `${Format.short(state.inFlight)} in flight`],
+    [5, `${Format.short(rate)}/s`],
+    [6, Format.elapsed(elapsed)],
+    ...(left === undefined ? [] : [[3, `${Format.elapsed(left)} left`] as const])
+  ]
+  return join(parts, width)
+}
+
+/** The progress line of a check. */
+export const checkLine = (
+  counts: { readonly read: number; readonly rejected: number; readonly rate: number; readonly elapsed: number },
+  width: number
+): string =>
+  join(
+    [
+      [0, `${Format.short(counts.read)} lines`],
+      [1, `${Format.short(counts.rejected)} rejected`],
+      [2, `${Format.short(counts.rate)}/s`],
+      [3, Format.elapsed(counts.elapsed)]
+    ],
+    width
+  )
+
+/** How far back a rate looks, in milliseconds. */
+const window = 5000
+
+/** How fast a count grows, lately: give it the time and the count, and it gives what that is a second. */
+export const makeRate = (startedAt: number): ((now: number, count: number) => number) => {
+  const seen: Array<readonly [at: number, count: number]> = [[startedAt, 0]]
+  return (now, count) => {
+    seen.push([now, count])
+    while (seen.length > 2 && now - seen[1]![0] > window) seen.shift()
+    const [since, before] = seen[0]!
+    return now > since ? ((count - before) * 1000) / (now - since) : 0
+  }
 }
 
 /** Where progress is drawn. */
@@ -59,83 +110,60 @@ export interface Terminal {
   readonly columns: () => number
 }
 
-/** Standard error. */
-export const stderr = (): Terminal => ({
+/** Standard error. `shared`: whether something else writes lines to the same terminal, which would be drawn over. */
+export const stderr = (options: { readonly shared: boolean }): Terminal => ({
   write: (text) => void process.stderr.write(text),
-  isTty: process.stderr.isTTY === true && process.env["TERM"] !== "dumb",
-  columns: () => process.stderr.columns ?? 80
+  isTty: process.stderr.isTTY === true && process.env["TERM"] !== "dumb" && !options.shared,
+  // A terminal that does not know says 0.
+  columns: () => process.stderr.columns || 80
 })
 
 const eraseLine = "\r\u001b[2K"
 
-/** Draws until interrupted; `say` writes a line of its own between two drawings. */
+/** Draws until interrupted; what is said goes between two drawings, as lines of its own. */
 export interface Drawing {
   readonly say: (text: string) => Effect.Effect<void>
+  /** Says what is to be heard even where it is to be quiet. */
+  readonly sayError: (text: string) => Effect.Effect<void>
   readonly draw: Effect.Effect<void>
   /** Takes the line away. */
   readonly clear: Effect.Effect<void>
 }
 
-/** How far back the rate looks, in milliseconds. */
-const window = 5000
-
-/** Makes a drawing of a run whose state `current` gives. */
-export const make = Effect.fnUntraced(function* (options: {
+/** Makes a drawing of what `text` gives for a time and a width. */
+export const make = (options: {
   readonly terminal: Terminal
-  readonly current: () => RunState.RunState
-  readonly size: number | undefined
+  readonly text: (now: number, width: number) => string
   readonly quiet: boolean
-}) {
-  const { current, quiet, size, terminal } = options
-  const startedAt = yield* Clock.currentTimeMillis
-  const seen: Array<readonly [at: number, created: number]> = [[startedAt, 0]]
+}): Drawing => {
+  const { quiet, terminal, text } = options
+  const interval = terminal.isTty ? 100 : 5000
   let drawn = false
-
-  const snapshot = (now: number): Snapshot => {
-    const state = current()
-    seen.push([now, state.records.created])
-    while (seen.length > 2 && now - seen[1]![0] > window) seen.shift()
-    const [since, created] = seen[0]!
-    return {
-      state,
-      elapsed: now - startedAt,
-      rate: now > since ? ((state.records.created - created) * 1000) / (now - since) : 0,
-      size
-    }
-  }
 
   const clear = Effect.sync(() => {
     if (drawn) terminal.write(eraseLine)
     drawn = false
   })
+  const drawOnce = Effect.map(Clock.currentTimeMillis, (now) => {
+    if (terminal.isTty) {
+      terminal.write(`${eraseLine}${text(now, terminal.columns() - 1)}`)
+      drawn = true
+    } else {
+      terminal.write(`${text(now, Infinity)}\n`)
+    }
+  })
+  const sayError = (said: string) =>
+    Effect.andThen(
+      clear,
+      Effect.sync(() => terminal.write(`${Format.printable(said)}\n`))
+    )
 
-  const drawOnce = Effect.flatMap(Clock.currentTimeMillis, (now) =>
-    Effect.sync(() => {
-      const text = line(snapshot(now))
-      if (terminal.isTty) {
-        terminal.write(`${eraseLine}${Format.fit(text, terminal.columns() - 1)}`)
-        drawn = true
-      } else {
-        terminal.write(`${text}\n`)
-      }
-    })
-  )
-
-  const drawing: Drawing = {
-    say: (text) =>
-      quiet
-        ? Effect.void
-        : Effect.andThen(
-            clear,
-            Effect.sync(() => terminal.write(`${text}\n`))
-          ),
+  return {
+    say: (said) => (quiet ? Effect.void : sayError(said)),
+    sayError,
     draw: quiet
       ? Effect.never
-      : Effect.andThen(
-          Effect.sleep(terminal.isTty ? 100 : 5000),
-          Effect.asVoid(Effect.repeat(drawOnce, Schedule.spaced(terminal.isTty ? 100 : 5000)))
-        ),
+      : Effect.andThen(Effect.sleep(interval), Effect.asVoid(Effect.repeat(drawOnce, Schedule.spaced(interval)))),
     clear
   }
-  return drawing
-})
+}

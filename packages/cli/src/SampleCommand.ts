@@ -7,6 +7,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
+import * as IoError from "./IoError.ts"
 import * as Stdout from "./Stdout.ts"
 
 export const sample = Command.make(
@@ -35,12 +36,23 @@ export const sample = Command.make(
     }
     const { SampleRequests } = yield* Effect.promise(() => import("@tokenbatch/sandbox"))
     const lines = SampleRequests.stream({ count, seed, badLines })
-    if (Option.isNone(output)) return yield* Stream.runForEach(lines, (chunk) => Stdout.write(chunk))
+    if (Option.isNone(output)) {
+      yield* lines.pipe(
+        Stream.takeWhile(() => !Stdout.isClosed()),
+        Stream.runForEach(Stdout.write)
+      )
+      const lost = Stdout.lost()
+      if (lost === undefined) return
+      return yield* new Failure({ problem: `Standard output cannot be written on: ${lost}.`, remedy: "Make room." })
+    }
     const fs = yield* FileSystem.FileSystem
     yield* Stream.run(lines, fs.sink(output.value)).pipe(
       Effect.mapError(
         (error) =>
-          new Failure({ problem: `${output.value} cannot be written: ${error.message}.`, remedy: "Name another file." })
+          new Failure({
+            problem: `${output.value} cannot be written: ${IoError.describe(error)}.`,
+            remedy: "Name another file."
+          })
       )
     )
   })

@@ -14,7 +14,7 @@ import * as Stdout from "./Stdout.ts"
 export const sandbox = Command.make(
   "sandbox",
   {
-    port: Flags.count("port", 0).pipe(Flag.withDescription("0 takes any free one"), Flag.withDefault(0)),
+    port: Flags.count("port", 0, 65_535).pipe(Flag.withDescription("0 takes any free one"), Flag.withDefault(0)),
     workers: Flags.count("workers").pipe(Flag.withDescription("Batches worked on at once"), Flag.withDefault(8)),
     setupTime: Flags.duration("setup-time").pipe(
       Flag.withDescription("Time before the first token of a batch"),

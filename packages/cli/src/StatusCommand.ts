@@ -4,10 +4,10 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import * as Connection from "./Connection.ts"
 import { ExitCode } from "./ExitCode.ts"
 import * as Flags from "./Flags.ts"
+import * as Format from "./Format.ts"
 import * as Stdout from "./Stdout.ts"
 
 export const status = Command.make(
@@ -15,18 +15,18 @@ export const status = Command.make(
   {
     requestId: Argument.String("request-id").pipe(
       Argument.withDescription("The request ID of the batch, as create reports it"),
-      Argument.withSchema(Schema.NonEmptyString)
+      Argument.withSchema(TokenBatch.RequestId)
     ),
     ...Flags.connection,
     json: Flags.json
   },
   Effect.fnUntraced(function* (flags) {
     const answer = yield* Effect.flatMap(TokenOperations.TokenOperations, (operations) =>
-      Effect.result(operations.batchStatus(TokenBatch.RequestId.make(flags.requestId)))
+      Effect.result(operations.batchStatus(flags.requestId))
     ).pipe(Effect.provide(Connection.layer(flags, 1)))
     if (Result.isFailure(answer)) {
       const error = answer.failure
-      process.stderr.write(`error: the status cannot be had: ${error.message}\n`)
+      process.stderr.write(`error: the status cannot be had: ${Format.quote(error.message)}\n`)
       const refused = error._tag === "ResultError" && (error.status === 401 || error.status === 403)
       if (flags.json) {
         yield* Stdout.write(
@@ -49,7 +49,7 @@ export const status = Command.make(
     yield* Stdout.write(
       flags.json
         ? `${JSON.stringify({ requestId: flags.requestId, ...batch })}\n`
-        : rows.map(([name, value]) => `${name.padEnd(12)} ${value}\n`).join("")
+        : rows.map(([name, value]) => `${name.padEnd(12)} ${Format.quote(String(value))}\n`).join("")
     )
     yield* ExitCode.set(batch.state === "Succeeded" ? 0 : batch.state === "Failed" ? 1 : 3)
   }, Effect.scoped)

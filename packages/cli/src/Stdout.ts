@@ -16,6 +16,9 @@ export const guard = Effect.sync(() => {
   process.stderr.on("error", () => {})
 })
 
+/** Whether nobody reads any more. */
+export const isClosed = (): boolean => closed
+
 /** Why standard output lacks something of what was written, if it does though somebody still reads it. */
 export const lost = (): string | undefined => failure
 

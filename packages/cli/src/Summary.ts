@@ -14,14 +14,30 @@ const remedies: Record<RunEvent.StopReason, string> = {
   Unreadable: "The input could not be read to its end."
 }
 
+/** What is in the results file. */
+export const resultsFile = "lines not created"
+
 /** A line that was not created, for the examples under the table. */
 export interface Example {
   readonly where: string
   readonly why: string
 }
 
-/** Examples shown at most. */
-export const maxExamples = 5
+/** Examples shown of lines rejected here, and of lines that came to nothing at the service. */
+const maxExamples = 3
+
+/** Collects the first few examples of either kind. */
+export const makeExamples = () => {
+  const rejected: Array<Example> = []
+  const others: Array<Example> = []
+  return {
+    add: (event: RunEvent.RunEvent): void => {
+      const kept = event._tag === "LinesRejected" ? rejected : others
+      if (kept.length < maxExamples) kept.push(...examplesOf(event).slice(0, maxExamples - kept.length))
+    },
+    all: (): ReadonlyArray<Example> => [...rejected, ...others]
+  }
+}
 
 /** What the summary is made of. */
 export interface Content {
@@ -69,15 +85,28 @@ export const render = ({ examples, files, outputFailure, report, sandbox }: Cont
       ? ["", `Not everything could be written: ${outputFailure}.`, "Make room, or name another place."]
       : report.stopped === undefined
         ? []
-        : ["", `Stopped early: ${report.stopped.message}.`, remedies[report.stopped.reason]]
+        : ["", `Stopped early: ${Format.quote(report.stopped.message)}.`, remedies[report.stopped.reason]]
+  const nowhere =
+    records.failed + records.unresolved + records.notSubmitted > 0 && !files.some(([what]) => what === resultsFile)
+  const hint = nowhere ? ["", `--results FILE names the lines that were not created.`] : []
   const some =
     examples.length === 0 ? [] : ["", "For example:", ...examples.map(({ where, why }) => `  ${where}: ${why}`)]
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
-  return ["", ...table, ...notes, ...stopped, ...some, ...left, ""].join("\n")
+  return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ""].join("\n")
+}
+
+/** What went wrong, in a line or two, for those who want to hear nothing else. */
+export const error = ({ outputFailure, report }: Pick<Content, "report" | "outputFailure">): string => {
+  const { notSubmitted, unresolved } = report.records
+  if (outputFailure !== undefined) return `error: ${outputFailure}`
+  if (report.stopped !== undefined) {
+    return `error: stopped early: ${Format.quote(report.stopped.message)}\n${remedies[report.stopped.reason]}`
+  }
+  return `error: ${Format.plural(unresolved, "record")} unresolved, ${Format.integer(notSubmitted)} not submitted`
 }
 
 /** The examples that an event is worth. */
-export const examplesOf = (event: RunEvent.RunEvent): ReadonlyArray<Example> => {
+const examplesOf = (event: RunEvent.RunEvent): ReadonlyArray<Example> => {
   switch (event._tag) {
     case "LinesRejected":
       return event.rejections.slice(0, maxExamples).map(({ field, file, line, reason }) => ({
@@ -86,10 +115,11 @@ export const examplesOf = (event: RunEvent.RunEvent): ReadonlyArray<Example> => 
       }))
     case "BatchRefused":
     case "BatchFailed":
-    case "BatchUnresolved":
-      return event.lines
-        .slice(0, 1)
-        .map((range) => ({ where: Format.lines(range), why: `${event.code}, ${event.message}` }))
+    case "BatchUnresolved": {
+      const { code, message } = event
+      const why = Format.quote(message.includes(code) ? message : `${code}, ${message}`)
+      return event.lines.slice(0, 1).map((range) => ({ where: Format.lines(range), why }))
+    }
     default:
       return []
   }

@@ -2,7 +2,6 @@
  * `npm start`: the main job from nothing. Writes a sample with a few bad lines, streams it through the sandbox as `create --sandbox`
  * does, and holds the report against what the sample was made to give and against the sandbox's own ledger.
  */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import { Batches, Polling, Submission, TokenBatchRun } from "@tokenbatch/stream"
 import { SampleRequests } from "@tokenbatch/sandbox"
@@ -15,9 +14,11 @@ import { fileURLToPath } from "node:url"
 import * as CreateRun from "./CreateRun.ts"
 import { clientOf } from "./EmbeddedSandbox.ts"
 import { ExitCode } from "./ExitCode.ts"
+import { Failure } from "./Failure.ts"
 import * as HttpTransport from "./HttpTransport.ts"
 import * as Inputs from "./Inputs.ts"
-import * as Stdout from "./Stdout.ts"
+import * as IoError from "./IoError.ts"
+import { runMain } from "./runMain.ts"
 
 const lines = 100_000
 const badLines = 10
@@ -61,20 +62,32 @@ const demo = Effect.gen(function* () {
     json: false,
     quiet: false
   }
-  const { report } = yield* CreateRun.run(settings, inputs).pipe(
+  const { exitCode, report } = yield* CreateRun.run(settings, inputs).pipe(
     Effect.provide(clientOf(settings.sandboxLedger, HttpTransport.layer(settings.concurrency)))
   )
 
-  const tokens = (yield* fs.readFileString(ledger)).split("\n").length - 1
+  // Stopped by a signal, or without room for its files: the summary has said so.
+  if (exitCode > 1) return yield* ExitCode.set(exitCode)
+
+  const entries = (yield* fs.readFileString(ledger)).trimEnd().split("\n")
+  const tokens = new Set(entries.map((entry) => (JSON.parse(entry) as { readonly tokenHash: string }).tokenHash)).size
   const expected = {
     complete: true,
     read: lines,
     created: lines - badLines,
     rejected: badLines,
-    inLedger: lines - badLines
+    entriesInLedger: lines - badLines,
+    tokensInLedger: lines - badLines
   }
   const { created, read, rejected } = report.records
-  const found = { complete: report.complete, read, created, rejected, inLedger: tokens }
+  const found = {
+    complete: report.complete,
+    read,
+    created,
+    rejected,
+    entriesInLedger: entries.length,
+    tokensInLedger: tokens
+  }
   const asExpected = JSON.stringify(found) === JSON.stringify(expected)
   yield* say(
     asExpected
@@ -87,6 +100,16 @@ const demo = Effect.gen(function* () {
   yield* ExitCode.set(asExpected ? 0 : 1)
 }).pipe(Effect.scoped)
 
-NodeRuntime.runMain(Effect.andThen(Stdout.guard, demo).pipe(Effect.provide(NodeServices.layer)), {
-  teardown: (exit, onExit) => onExit(exit._tag === "Success" ? Number(process.exitCode ?? 0) : 1)
-})
+runMain(
+  demo.pipe(
+    Effect.catchTag("PlatformError", (error) =>
+      Effect.fail(
+        new Failure({
+          problem: `The demo cannot write its files: ${IoError.describe(error)}.`,
+          remedy: "It needs a checkout that you can write to, and 60 MB of room."
+        })
+      )
+    ),
+    Effect.provide(NodeServices.layer)
+  )
+)

@@ -2,6 +2,7 @@ import { RunState } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Format from "../src/Format.ts"
 import * as Progress from "../src/Progress.ts"
@@ -26,6 +27,13 @@ describe("Format", () => {
     [1_234_567, "1.23M"]
   ])("writes %i in short", (n, text) => assert.strictEqual(Format.short(n), text))
 
+  it("lets nothing through that does something to a terminal", () => {
+    const hostile = "a\u001b[31m\u001b]0;title\u0007\u009b2J\rb\u202ec\nd"
+    assert.strictEqual(Format.printable(hostile), "a\ufffd[31m\ufffd]0;title\ufffd\ufffd2J\ufffdb\ufffdc\nd")
+    assert.strictEqual(Format.quote("  two\n lines\t\u001b[2J "), "two lines \ufffd[2J")
+    assert.strictEqual(Format.quote("x".repeat(3000)).length, 300)
+  })
+
   it("fits a text to a width", () => {
     assert.strictEqual(Format.fit("abcdef", 4), "abc…")
     assert.strictEqual(Format.fit("abcd", 4), "abcd")
@@ -36,43 +44,89 @@ describe("Progress", () => {
   it("tells what there is to tell, and how long it will take by what has been seen to its end", () => {
     assert.strictEqual(
       Progress.line(snapshot),
-      "25% 20.0k read  9,500 created  500 rejected  10 batches in flight  950/s  10.0s  30.0s left"
+      "25% 20.0k read  9,500 created  500 rejected  10 in flight  950/s  10.0s  30.0s left"
     )
     assert.strictEqual(
       Progress.line({ ...snapshot, size: undefined }),
-      "20.0k read  9,500 created  500 rejected  10 batches in flight  950/s  10.0s"
+      "20.0k read  9,500 created  500 rejected  10 in flight  950/s  10.0s"
     )
   })
 
-  const draw = (isTty: boolean, millis: number, quiet = false) =>
+  it("goes by the limit where that ends the run first", () => {
+    assert.match(Progress.line({ ...snapshot, size: 8_000_000, limit: 39_000 }), /^25% .* 30\.0s left$/)
+    assert.match(Progress.line({ ...snapshot, limit: 1_000_000 }), /^25% /)
+    assert.match(Progress.line({ ...snapshot, size: undefined, limit: 39_000 }), /^25% /)
+  })
+
+  it("says nothing of what is left before there is anything to go by", () => {
+    assert.notInclude(Progress.line({ ...snapshot, elapsed: 500 }), "left")
+    assert.strictEqual(
+      Progress.line({ state: RunState.initial, elapsed: 0, rate: 0, size: 0 }),
+      "0 read  0 created  0 in flight  0/s  0.0s"
+    )
+  })
+
+  it.prop("fits any width, and leaves out what matters least first", { width: Schema.Int }, ({ width }) => {
+    const text = Progress.line(snapshot, Math.abs(width) + 1)
+    assert.isTrue(text.length <= Math.abs(width) + 1)
+    if (Math.abs(width) >= 60) assert.include(text, "left")
+    if (Math.abs(width) >= 30) assert.include(text, "created")
+  })
+
+  it("knows how fast it goes lately", () => {
+    const rateOf = Progress.makeRate(0)
+    assert.strictEqual(rateOf(0, 0), 0)
+    assert.strictEqual(rateOf(1000, 100), 100)
+    for (let second = 2; second <= 30; second++) rateOf(second * 1000, 100)
+    assert.strictEqual(rateOf(31_000, 100), 0)
+  })
+
+  const draw = (isTty: boolean, millis: number, options: { quiet?: boolean; columns?: number } = {}) =>
     Effect.gen(function* () {
       let written = ""
-      const terminal = { write: (text: string) => void (written += text), isTty, columns: () => 40 }
-      const drawing = yield* Progress.make({ terminal, current: () => state, size: 8000, quiet })
+      const terminal = {
+        write: (text: string) => void (written += text),
+        isTty,
+        columns: () => options.columns ?? 40
+      }
+      const drawing = Progress.make({
+        terminal,
+        text: (_, width) => Progress.line(snapshot, width),
+        quiet: options.quiet ?? false
+      })
       const fiber = yield* Effect.forkChild(drawing.draw)
       yield* TestClock.adjust(millis)
-      yield* drawing.say("a message")
+      yield* drawing.say("a \u001b[2Jmessage")
       yield* Fiber.interrupt(fiber)
       yield* drawing.clear
-      return written
+      return { written, drawing, all: () => written }
     })
 
-  it.effect("draws one line over and over on a terminal, cut to its width, and takes it away for a message", () =>
+  it.effect("draws one line over and over on a terminal, fitted to its width, and takes it away for a message", () =>
     Effect.gen(function* () {
-      const written = yield* draw(true, 1000)
+      const { written } = yield* draw(true, 1000)
       const drawn = written.split("\r\u001b[2K")
-      assert.isTrue(drawn.length >= 8)
+      assert.isTrue(drawn.length >= 8 && drawn.length <= 12)
       assert.isTrue(drawn.slice(1, -1).every((line) => line.length <= 39 && !line.includes("\n")))
-      assert.strictEqual(drawn.at(-1), "a message\n")
+      assert.strictEqual(drawn.at(-1), "a \ufffd[2Jmessage\n")
     })
   )
 
-  it.effect("writes a line every five seconds elsewhere, and nothing when quiet", () =>
+  it.effect("writes a line every five seconds elsewhere", () =>
     Effect.gen(function* () {
-      const written = yield* draw(false, 16_000)
+      const { written } = yield* draw(false, 16_000)
       assert.strictEqual(written.split("\n").length - 1, 4)
       assert.notInclude(written, "\u001b")
-      assert.strictEqual(yield* draw(false, 60_000, true), "")
+      assert.include(written, "30.0s left")
+    })
+  )
+
+  it.effect("says nothing but errors when quiet", () =>
+    Effect.gen(function* () {
+      const { all, drawing, written } = yield* draw(true, 60_000, { quiet: true })
+      assert.strictEqual(written, "")
+      yield* drawing.sayError("error: no")
+      assert.strictEqual(all(), "error: no\n")
     })
   )
 })

@@ -33,13 +33,44 @@ describe("Summary", () => {
     assert.include(render({ sandbox: true }), "nothing was created at Authlete")
   })
 
-  it("gives examples and names files", () => {
-    const event = {
-      _tag: "LinesRejected",
-      rejections: [{ file: "a.ndjson", line: 1234, offset: 0, field: "subject", reason: "is missing" }]
-    } as const
-    const text = render({ examples: Summary.examplesOf(event), files: [["rejected lines", "r.ndjson"]] })
-    assert.include(text, "  a.ndjson, line 1,234: subject is missing")
+  it("gives a few examples of either kind, each in one line, and names files", () => {
+    const examples = Summary.makeExamples()
+    for (let line = 1; line <= 10; line++) {
+      examples.add({
+        _tag: "LinesRejected",
+        rejections: [{ file: "a.ndjson", line: line * 1000, offset: 0, field: "subject", reason: "is missing" }]
+      })
+    }
+    const ended = { batch: 1, records: 2, lines: [{ from: 7, to: 8 }], polls: 0 }
+    examples.add({ _tag: "BatchUnresolved", ...ended, code: "HTTP 502", message: "HTTP 502: a\npage" })
+    examples.add({ _tag: "BatchFailed", requestId: "r", ...ended, code: "E1", message: "no\u001b[2J" })
+    const text = render({ examples: examples.all(), files: [["rejected lines", "r.ndjson"]] })
+    assert.include(text, "  a.ndjson, line 1,000: subject is missing")
+    assert.notInclude(text, "line 4,000")
+    assert.include(text, "  lines 7-8: HTTP 502: a page\n")
+    assert.include(text, "  lines 7-8: E1, no\ufffd[2J\n")
     assert.include(text, "rejected lines: r.ndjson")
+  })
+
+  it("says how to have the lines named that were not created", () => {
+    const records = { ...report.records, unresolved: 3 }
+    const hint = "--results FILE names"
+    assert.include(render({ report: { ...report, records } }), hint)
+    assert.notInclude(render({ report: { ...report, records }, files: [[Summary.resultsFile, "x"]] }), hint)
+    assert.notInclude(render(), hint)
+  })
+
+  it("tells what went wrong to those who want to hear nothing else", () => {
+    const stopped = { reason: "GivenUp", message: "HTTP 503" } as const
+    assert.match(
+      Summary.error({ report: { ...report, stopped } }),
+      /^error: stopped early: HTTP 503\n.*--give-up-after/
+    )
+    assert.strictEqual(Summary.error({ report, outputFailure: "r: no space" }), "error: r: no space")
+    const records = { ...report.records, unresolved: 1, notSubmitted: 1000 }
+    assert.strictEqual(
+      Summary.error({ report: { ...report, records } }),
+      "error: 1 record unresolved, 1,000 not submitted"
+    )
   })
 })

@@ -7,7 +7,8 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const program = fileURLToPath(new URL("../src/launch.ts", import.meta.url))
+/** The program, as a file that Node.js runs. */
+export const program = fileURLToPath(new URL("../src/launch.ts", import.meta.url))
 
 export interface Ended {
   readonly code: number | null
@@ -33,12 +34,13 @@ export const start = (
   options: {
     readonly env?: Record<string, string>
     readonly input?: string | Uint8Array | "open"
+    readonly stdin?: number
     readonly stdout?: number
   } = {}
 ): Running => {
   const child = spawn(process.execPath, [program, ...args], {
     env: { ...clean(), ...options.env },
-    stdio: ["pipe", options.stdout ?? "pipe", "pipe"]
+    stdio: [options.stdin ?? "pipe", options.stdout ?? "pipe", "pipe"]
   })
   let stdout = ""
   let stderr = ""

@@ -1,9 +1,22 @@
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { createHash } from "node:crypto"
-import { chmodSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from "node:fs"
+import { RunEvent } from "@tokenbatch/stream"
+import * as Schema from "effect/Schema"
+import { execFileSync, spawn } from "node:child_process"
 import { createServer } from "node:net"
 import { gzipSync } from "node:zlib"
-import { bearer, folder, lastEvent, line, lines, run, sandbox, serve, start } from "./fixtures.ts"
+import { bearer, folder, lastEvent, line, lines, program, run, sandbox, serve, start } from "./fixtures.ts"
 
 const temporary = folder()
 const file = (name: string, content: string | Uint8Array) => {
@@ -51,7 +64,66 @@ describe("create --sandbox", () => {
     assert.strictEqual(jsonLines(results!).length, 20)
     for (const path of [ledger!, rejects!, results!]) assert.strictEqual(statSync(path).mode & 0o777, 0o600, path)
     assert.include(ended.stderr, "nothing was created at Authlete")
-    for (const text of ended.stdout.trimEnd().split("\n")) assert.isString(JSON.parse(text)._tag)
+    const written = [
+      ended.stdout,
+      ended.stderr,
+      ...[ledger!, rejects!, results!].map((path) => readFileSync(path, "utf8"))
+    ]
+    const values = [...readFileSync(sample, "utf8").matchAll(/"(?:access|refresh)Token":"([^"]+)"/g)].map((m) => m[1]!)
+    assert.isTrue(values.length > 4000)
+    for (const value of values.slice(0, 200)) for (const text of written) assert.notInclude(text, value)
+    const decode = Schema.decodeUnknownSync(RunEvent.RunEvent)
+    for (const text of ended.stdout.trimEnd().split("\n")) decode(JSON.parse(text))
+  })
+
+  it("runs as its flags say", async () => {
+    const flags = "--dry-run --batch-size 7 --batch-bytes 2MiB --concurrency 3 --limit 20".split(" ")
+    const ended = await run(["create", "--sandbox", "--json", ...flags, file("flags.ndjson", lines(30))])
+    const events = ended.stdout
+      .trimEnd()
+      .split("\n")
+      .map((text) => JSON.parse(text))
+    const given = { dryRun: true, batchSize: 7, batchBytes: 2 * 1024 * 1024, concurrency: 3, limit: 20 }
+    assert.deepInclude(events[0], given)
+    const intended = events.filter(({ _tag }) => _tag === "BatchIntended")
+    assert.deepStrictEqual(
+      intended.map(({ records }) => records),
+      [7, 7, 6]
+    )
+  })
+
+  it("does not touch an input that an output would go over, as which name ever", async () => {
+    const content = lines(3)
+    const input = file("precious.ndjson", content)
+    const link = temporary.file("precious-link")
+    symlinkSync(input, link)
+    const named = await run(["create", "--sandbox", "--rejects", link, input])
+    assert.strictEqual(named.code, 2)
+    const stdin = openSync(input, "r")
+    const redirected = await start(["create", "--sandbox", "--results", input], { stdin }).ended
+    assert.strictEqual(redirected.code, 2)
+    for (const { stderr } of [named, redirected]) assert.include(stderr, "would write over the input")
+    assert.strictEqual(readFileSync(input, "utf8"), content)
+  })
+
+  it.skipIf(process.platform === "win32")("writes into a pipe, and leaves its mode as it is", async () => {
+    const pipe = temporary.file("pipe")
+    execFileSync("sh", ["-c", 'mkfifo -m 644 "$0"', pipe])
+    const reader = spawn("cat", [pipe])
+    let read = ""
+    reader.stdout.on("data", (chunk) => (read += chunk))
+    const closed = new Promise((resolve) => reader.on("close", resolve))
+    const ended = await run(["create", "--sandbox", "--quiet", "--rejects", pipe, file("piped.ndjson", "{bad\n[]\n")])
+    await closed
+    assert.strictEqual(ended.code, 1)
+    assert.deepStrictEqual(
+      read
+        .trimEnd()
+        .split("\n")
+        .map((text) => JSON.parse(text).line),
+      [1, 2]
+    )
+    assert.strictEqual(statSync(pipe).mode & 0o777, 0o644)
   })
 
   it("reads several files, compressed ones and standard input, one after another", async () => {
@@ -116,7 +188,10 @@ describe("create --sandbox", () => {
       file("full.ndjson", `{bad\n${lines(3)}`)
     ])
     assert.strictEqual(rejects.code, 3)
-    assert.include(rejects.stderr, "/dev/full cannot be written on")
+    assert.include(rejects.stderr, "/dev/full cannot be written on: no space is left on the device")
+    const quiet = await run(["create", "--sandbox", "--quiet", "--rejects", "/dev/full", temporary.file("full.ndjson")])
+    assert.strictEqual(quiet.code, 3)
+    assert.include(quiet.stderr, "no space is left")
     const full = openSync("/dev/full", "w")
     const child = start(["create", "--sandbox", "--json", file("full.ndjson", lines(3))], { stdout: full })
     const ended = await child.ended
@@ -235,7 +310,19 @@ describe("a run that is told to stop", () => {
     running.child.kill("SIGTERM")
     await running.seen("stopping")
     running.child.kill("SIGTERM")
-    assert.strictEqual((await running.ended).code, 143)
+    const ended = await running.ended
+    assert.strictEqual(ended.code, 143)
+    assert.include(ended.stderr, "ended at once: 30 records in flight")
+  })
+
+  it("says what it has found of a check that is stopped", async () => {
+    const running = start(["validate", "--json"], { input: "open" })
+    running.child.stdin?.write(`${line(1)}\n{bad\n`)
+    await running.seen("LinesRejected")
+    running.child.kill("SIGINT")
+    const ended = await running.ended
+    assert.strictEqual(ended.code, 3)
+    assert.deepInclude(lastEvent(ended), { complete: false, records: { read: 2, valid: 1, rejected: 1 } })
   })
 
   it("stops while it waits for standard input that never comes", async () => {
@@ -257,8 +344,8 @@ describe("bad usage", () => {
   it.each([
     ["an unknown flag", () => ["create", "--bach-size", "5"], env, "--batch-size"],
     ["an unknown command", () => ["creat"], env, "creat"],
-    ["a batch size of nothing", () => ["create", "--batch-size", "0", input()], env, "expected 1 or more"],
-    ["a duration that is none", () => ["create", "--request-timeout", "soon", input()], env, "expected a duration"],
+    ["a batch size of nothing", () => ["create", "--batch-size", "0", input()], env, "1 or more"],
+    ["a duration that is none", () => ["create", "--request-timeout", "soon", input()], env, "a duration such as"],
     ["a missing file", () => ["create", temporary.file("missing")], env, "no such file"],
     ["a folder for a file", () => ["create", folderPath()], env, "is a directory"],
     ["no settings", () => ["create", input()], {}, "AUTHLETE_BASE_URL"],
@@ -293,9 +380,30 @@ describe("bad usage", () => {
       "an output in no folder",
       () => ["create", "--sandbox", "--rejects", temporary.file("no/such/r"), input()],
       {},
-      "its folder does not exist"
+      "no such file or folder"
     ],
-    ["standard input twice", () => ["create", "--sandbox", "-", "-"], {}, "named twice"]
+    ["one file twice", () => ["create", "--sandbox", input(), input()], {}, "named twice"],
+    ["a request id that is none", () => ["status", ".."], env, "request id"],
+    ["standard input twice", () => ["create", "--sandbox", "-", "-"], {}, "named twice"],
+    [
+      "a bearer that is more than one",
+      () => ["create", input()],
+      { ...env, AUTHLETE_BEARER: `${bearer}\nmore` },
+      "more than a bearer"
+    ],
+    [
+      "a proxy that is none",
+      () => ["create", input()],
+      { ...env, HTTPS_PROXY: `ftp://user:${bearer}@127.0.0.1` },
+      "HTTPS_PROXY is not the URL of a proxy"
+    ],
+    ["a port that is none", () => ["sandbox", "--port", "65536"], {}, "0 to 65535"],
+    [
+      "an output over the bearer's file",
+      () => ["create", "--bearer-file", file("bearer-3", bearer), "--results", temporary.file("bearer-3"), input()],
+      env,
+      "would write over the bearer file"
+    ]
   ] as const)(
     "%s: exit code 2, place, cause and way out, and no stack trace",
     async (_name, args, environment, said) => {
@@ -336,6 +444,55 @@ describe("a service that is not as it should be", () => {
     assert.strictEqual(ended.code, 3)
     assert.deepInclude(lastEvent(ended).report.records, { read: 5, notSubmitted: 5 })
     assert.include(ended.stderr, "ECONNREFUSED")
+    // Quiet is not silent: what a code alone does not tell is said, and nothing else.
+    const quiet = await run(["create", "--quiet", "--give-up-after", "1s", file("gone.ndjson", lines(5))], { env })
+    assert.strictEqual(quiet.code, 3)
+    assert.match(quiet.stderr, /^error: stopped early: .*ECONNREFUSED.*\n.*--give-up-after.*\n$/)
+  })
+
+  it("is reached through the proxy that the environment names, whose password nobody gets to see", async () => {
+    const tunnels: Array<string> = []
+    const proxy = createServer((socket) => {
+      socket.on("error", () => {})
+      socket.once("data", (chunk) => {
+        tunnels.push(chunk.toString())
+        socket.end("HTTP/1.1 407 Proxy Authentication Required\r\n\r\n")
+      })
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve))
+    const { port } = proxy.address() as { port: number }
+    const settings = { AUTHLETE_SERVICE_ID: "1", AUTHLETE_BEARER: bearer }
+    const HTTPS_PROXY = `http://user:proxy-password@127.0.0.1:${port}`
+    const args = ["create", "--json", "--give-up-after", "1s", file("proxied.ndjson", lines(2))]
+    const ended = await run(args, { env: { ...settings, HTTPS_PROXY, AUTHLETE_REGION: "us" } })
+    assert.strictEqual(ended.code, 3)
+    assert.match(tunnels[0]!, /^CONNECT us\.authlete\.com:443 /)
+    assert.include(ended.stderr, "407")
+    assert.notMatch(ended.stdout + ended.stderr, /proxy-password|dXNlcjpwcm94/)
+    // This machine is not reached through it.
+    const before = tunnels.length
+    const local = await serve((_, response) => response.writeHead(404).end())
+    assert.strictEqual((await run(args, { env: { ...local.env, HTTPS_PROXY, HTTP_PROXY: HTTPS_PROXY } })).code, 2)
+    assert.strictEqual(tunnels.length, before)
+    local.close()
+    proxy.close()
+  })
+
+  it("does nothing to the terminal of whoever reads what it says", async () => {
+    const hostile = "\u001b]0;title\u0007\u001b[2J\nmore \u009b31m"
+    const server = await serve((_, response) =>
+      response
+        .writeHead(400, { "content-type": "application/json" })
+        .end(JSON.stringify({ resultCode: "A1\u001b[1m", resultMessage: hostile + "x".repeat(5000) }))
+    )
+    const created = await run(["create", file("hostile.ndjson", lines(2))], server)
+    const status = await run(["status", "x"], server)
+    server.close()
+    for (const { stderr } of [created, status]) {
+      assert.include(stderr, "]0;title")
+      assert.notMatch(stderr, /[^\P{Cc}\n]/u)
+      assert.isTrue(stderr.split("\n").every((text) => text.length < 400))
+    }
   })
 
   it("is a wrong address where something else answers", async () => {
@@ -357,7 +514,7 @@ describe("a service that is not as it should be", () => {
     const ended = await run(["create", "--json", "--bearer-file", bearerFile, file("r.ndjson", lines(3))], server)
     server.close()
     assert.strictEqual(ended.code, 4)
-    assert.include(ended.stderr, "No fresh credential could be had")
+    assert.match(ended.stderr, /^warning: No fresh credential could be had; keeping the old one$/m)
     for (const text of ended.stdout.trimEnd().split("\n")) assert.isString(JSON.parse(text)._tag)
     assert.notInclude(ended.stderr, bearer)
   })
@@ -423,5 +580,50 @@ describe("validate", () => {
     assert.include(ended.stderr, "line 4: malformed JSON")
     assert.strictEqual((await run(["validate", file("good.ndjson", lines(3))])).code, 0)
     assert.strictEqual((await run(["validate", file("cut.gz", gzipSync(lines(3)).subarray(0, 30))])).code, 3)
+  })
+})
+
+describe("sample", () => {
+  it("ends when nobody reads on", async () => {
+    const running = start(["sample", "--count", "1000000000"])
+    await running.seen("grantType")
+    running.child.stdout?.destroy()
+    assert.strictEqual((await running.ended).code, 0)
+  })
+})
+
+describe.skipIf(!existsSync("/usr/bin/script"))("on a terminal", () => {
+  const onTerminal = async (args: ReadonlyArray<string>, columns: number, env: Record<string, string> = {}) => {
+    const command = `stty cols ${columns}; exec ${[process.execPath, program, ...args].map((arg) => `'${arg}'`).join(" ")}`
+    const child = spawn("/usr/bin/script", ["-qec", command, "/dev/null"], {
+      env: { ...process.env, TERM: "xterm", ...env },
+      stdio: ["ignore", "pipe", "inherit"]
+    })
+    let written = ""
+    child.stdout.on("data", (chunk) => (written += chunk))
+    await new Promise((resolve) => child.on("close", resolve))
+    return written
+  }
+  const input = () => file("terminal.ndjson", lines(40_000))
+
+  it("draws one line within its width, and takes it away before the summary", async () => {
+    const written = await onTerminal(["create", "--sandbox", input()], 44)
+    const [before, ...drawn] = written.split("\r\u001b[2K")
+    assert.strictEqual(before, "")
+    assert.isTrue(drawn.length >= 2, written)
+    for (const text of drawn.slice(0, -1)) assert.isTrue(/^\S/.test(text) && text.length < 44, JSON.stringify(text))
+    assert.match(drawn.at(-1)!, /^\r\n {2}read +40,000\r\n/)
+    assert.notInclude(drawn.at(-1)!, "\u001b")
+  })
+
+  it("draws nothing over on a terminal that cannot", async () => {
+    const written = await onTerminal(["create", "--sandbox", input()], 80, { TERM: "dumb" })
+    assert.notInclude(written, "\u001b")
+    assert.include(written, "created")
+  })
+
+  it("does not draw over the events that go to the same terminal", async () => {
+    const written = await onTerminal(["create", "--sandbox", "--json", input()], 80)
+    assert.notInclude(written, "\u001b")
   })
 })

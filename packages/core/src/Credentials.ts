@@ -23,6 +23,9 @@ export class CredentialsError extends Schema.TaggedError<CredentialsError>()("Cr
   }
 }
 
+/** Whether a text can be a bearer: printable ASCII without white space, since it has to stand in a header. */
+export const isBearer = (text: string): boolean => /^[\x21-\x7e]+$/.test(text)
+
 /** The bearer for calls to the service: a service access token or an organization token. */
 export class Credentials extends Context.Service<
   Credentials,
@@ -83,7 +86,7 @@ export class Credentials extends Context.Service<
         )
         const bearer = text.trim()
         if (bearer === "") return yield* new CredentialsError({ reason: `The bearer file ${path} is empty` })
-        if (!/^[\x21-\x7e]+$/.test(bearer)) {
+        if (!isBearer(bearer)) {
           return yield* new CredentialsError({ reason: `The bearer file ${path} must hold one line: the bearer alone` })
         }
         return Redacted.make(bearer, { label: "bearer" })

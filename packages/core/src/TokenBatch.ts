@@ -10,8 +10,12 @@ import { identity } from "effect/Function"
 import * as Schema from "effect/Schema"
 import { Int64FromJson } from "./Int64.ts"
 
-/** Names a batch that the service has accepted. */
-export const RequestId = Schema.NonEmptyString.pipe(Schema.brand("RequestId"))
+/** Names a batch that the service has accepted. It has to stand in a path, where dots alone and broken characters cannot. */
+export const RequestId = Schema.NonEmptyString.check(
+  Schema.makeFilter((id: string) => id.isWellFormed() && id !== "." && id !== "..", {
+    message: "expected a request id that can stand in a path"
+  })
+).pipe(Schema.brand("RequestId"))
 export type RequestId = typeof RequestId.Type
 
 const wire = <S extends Schema.Constraint>(schema: S) => Schema.optionalKey(Schema.NullOr(schema))
@@ -78,8 +82,9 @@ export const BatchStatus = Schema.Struct({
 })
 export interface BatchStatus extends Schema.Schema.Type<typeof BatchStatus> {}
 
-/** What a `result` means. */
-export const stateOf = (result: string | null | undefined): BatchState => {
+/** What a `result` means, for a batch of a kind. What is not known, of either, is no success. */
+export const stateOf = (result: string | null | undefined, batchKind?: string | null): BatchState => {
+  if (result != null && batchKind != null && batchKind !== "CREATE") return "Unknown"
   switch (result) {
     case null:
     case undefined:
@@ -106,5 +111,5 @@ export const statusFromResponse = (
   const present = Object.entries(fields).flatMap(([name, value]) =>
     value == null ? [] : [[name, typeof value === "string" ? clean(value) : value]]
   )
-  return { ...Object.fromEntries(present), state: stateOf(response.status?.result) }
+  return { ...Object.fromEntries(present), state: stateOf(response.status?.result, response.status?.batchKind) }
 }

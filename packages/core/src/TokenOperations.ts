@@ -175,6 +175,7 @@ const authorize = HttpApiMiddleware.layerClient(
 
 const decodeCreate = Schema.decodeUnknownEffect(CreateResponse)
 const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
+const isRequestId = Schema.is(RequestId)
 
 const make = Effect.gen(function* () {
   const config = yield* AuthleteConfig
@@ -228,15 +229,19 @@ const make = Effect.gen(function* () {
         })
         .pipe(Effect.provideService(EncodedBody, HttpBody.uint8Array(body, "application/json"))),
       (json) =>
-        Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) =>
-          requestId == null || requestId === ""
-            ? Effect.fail("an acceptance without a requestId")
-            : Effect.succeed<Receipt>({
-                requestId: RequestId.make(requestId),
-                ...(resultCode == null ? undefined : { resultCode }),
-                ...(resultMessage == null ? undefined : { resultMessage })
-              })
-        ),
+        Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
+          if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
+          if (!isRequestId(requestId)) return Effect.fail("an acceptance whose requestId cannot be asked for")
+          // It will be written down, so it must not be a secret come back.
+          if (requestId.length >= 8 && new TextDecoder().decode(body).includes(requestId)) {
+            return Effect.fail("an acceptance whose requestId was a part of the request")
+          }
+          return Effect.succeed<Receipt>({
+            requestId,
+            ...(resultCode == null ? undefined : { resultCode }),
+            ...(resultMessage == null ? undefined : { resultMessage })
+          })
+        }),
       body
     )
   )

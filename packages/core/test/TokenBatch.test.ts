@@ -14,7 +14,10 @@ describe("TokenBatch", () => {
     [{ status: { result: "SUCCEEDED" } }, "Succeeded"],
     [{ status: { result: "FAILED" } }, "Failed"],
     [{ status: { result: "PAUSED" } }, "Unknown"],
-    [{ status: { result: "succeeded" } }, "Unknown"]
+    [{ status: { result: "succeeded" } }, "Unknown"],
+    [{ status: { result: "SUCCEEDED", batchKind: "CREATE" } }, "Succeeded"],
+    [{ status: { result: "SUCCEEDED", batchKind: "DELETE" } }, "Unknown"],
+    [{ status: { batchKind: "DELETE" } }, "Running"]
   ])("%j is %s", (wire, state) => assert.strictEqual(status(wire).state, state))
 
   it("keeps what came, as it came, and ignores what nobody knows", () => {

@@ -144,6 +144,23 @@ describe.each(clients)("TokenOperations over %s", (_name, client) => {
     }).pipe(Effect.scoped)
   )
 
+  it.live.each([
+    ["..", "cannot be asked for"],
+    ["a\ud800b", "cannot be asked for"],
+    [token, "a part of the request"]
+  ] as const)("takes no receipt that is none: %j", ([requestId, reason]) =>
+    Effect.gen(function* () {
+      const { port } = yield* serve((_, response) =>
+        response
+          .writeHead(200, { "content-type": "application/json" })
+          .end(`{"requestId":${JSON.stringify(requestId)}}`)
+      )
+      const error = yield* withOperations(local(port), (operations) => Effect.flip(operations.createBatch([request])))
+      assert.strictEqual(error._tag, "UnexpectedResponse")
+      assert.include(error.message, reason)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("takes a 429 for what it is, though its body never ends", () =>
     Effect.gen(function* () {
       const { port } = yield* serve((_, response) => response.writeHead(429, { "retry-after": "7" }).write("slow"))

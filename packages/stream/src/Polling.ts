@@ -80,7 +80,9 @@ export const poll = Effect.fnUntraced(function* (
   for (;;) {
     const delay = yield* Effect.option(nextDelay(asked, undefined))
     if (delay._tag === "None") return unresolved(last)
-    const millis = Math.max(Duration.toMillis(delay.value[1]), retryAfter)
+    // As long as the service asks for, but not beyond the moment at which it has been away for too long.
+    const wait = Math.min(retryAfter, Math.max(answered + awayLimit - asked, 0))
+    const millis = Math.max(Duration.toMillis(delay.value[1]), wait)
     const answer = yield* Leg.untilHalted(
       leg,
       Effect.delay(Effect.result(operations.batchStatus(requestId)), millis),
@@ -119,13 +121,17 @@ export const poll = Effect.fnUntraced(function* (
           : { code: "NO_RESULT", message: "the batch was still being worked on at the deadline" }
     } else {
       const error = answer.failure
-      last = { code: AuthleteError.code(error), message: error.message }
+      const hidden = secrets()
+      last = {
+        code: Secrets.strike(AuthleteError.code(error), hidden),
+        message: Secrets.strike(error.message, hidden)
+      }
       if (error._tag === "RateLimited") retryAfter = error.retryAfter ?? 0
       if (
         (error._tag === "ResultError" || error._tag === "UnexpectedResponse") &&
         (error.status === 401 || error.status === 403)
       ) {
-        yield* Leg.stop(leg, "CredentialsRefused", error.message)
+        yield* Leg.stop(leg, "CredentialsRefused", last.message)
         return unresolved(last)
       }
     }

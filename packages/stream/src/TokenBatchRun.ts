@@ -226,7 +226,7 @@ const run = Effect.fnUntraced(function* <E, R>(
       yield* Leg.stop(
         leg,
         "SystematicRefusal",
-        `the last ${systematic} batches all ended with ${code}, and none succeeded between: go on with keepGoing if that is expected`
+        `the last ${systematic} batches all ended with ${code}, and none succeeded between`
       )
     }
   })

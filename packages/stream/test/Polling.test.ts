@@ -223,4 +223,24 @@ describe("Polling", () => {
       assert.strictEqual(against.calls.now, 0)
     })
   )
+
+  it.effect("strikes what an error answer quotes", () =>
+    Effect.gen(function* () {
+      const error = new ResultError({ status: 500, resultCode: "token-2", resultMessage: "hash of token-2 exists" })
+      const { events, report } = yield* poll(service({ status: () => Effect.fail(error) }), {
+        giveUpAfter: "10 seconds"
+      })
+      assert.strictEqual(report.stopped?.reason, "GivenUp")
+      assert.notInclude(JSON.stringify(events), "token-2")
+    })
+  )
+
+  it.effect("waits no longer for a Retry-After than the service may be away", () =>
+    Effect.gen(function* () {
+      const busy = new RateLimited({ status: 429, retryAfter: 300_000 })
+      const { report } = yield* poll(service({ status: () => Effect.fail(busy) }), { giveUpAfter: "10 seconds" })
+      assert.strictEqual(report.stopped?.reason, "GivenUp")
+      assert.isTrue(report.elapsedMs < 15_000, String(report.elapsedMs))
+    })
+  )
 })
