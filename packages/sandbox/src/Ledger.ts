@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { hash } from "node:crypto"
-import { closeSync, openSync, writeSync } from "node:fs"
+import { closeSync, fchmodSync, fstatSync, openSync, writeSync } from "node:fs"
 
 /** One created token. */
 export interface Entry {
@@ -74,15 +74,18 @@ export class Ledger extends Context.Service<
               : tokens.refresh !== undefined && refresh.has(tokens.refresh)
                 ? "refresh"
                 : undefined,
-          add: (requestId, tokens) => {
+          add: Effect.fnUntraced(function* (requestId, tokens) {
+            // What cannot be written down has not been created.
+            if (append !== undefined && tokens.length > 0) {
+              yield* append(
+                tokens.map(({ access }) => `{"tokenHash":"${access}","requestId":"${requestId}"}\n`).join("")
+              )
+            }
             for (const token of tokens) {
               access.set(token.access, requestId)
               if (token.refresh !== undefined) refresh.add(token.refresh)
             }
-            return append === undefined || tokens.length === 0
-              ? Effect.void
-              : append(tokens.map((token) => `{"tokenHash":"${token.access}","requestId":"${requestId}"}\n`).join(""))
-          }
+          })
         })
       })
     )
@@ -99,5 +102,11 @@ const openFile = Effect.fnUntraced(function* (file: string) {
     attempt(() => openSync(file, "w", 0o600)),
     (fd) => Effect.sync(() => closeSync(fd))
   )
-  return (lines: string) => attempt(() => void writeSync(descriptor, lines))
+  // A file that was there keeps its mode when it is opened.
+  yield* attempt(() => (fstatSync(descriptor).isFile() ? fchmodSync(descriptor, 0o600) : undefined))
+  return (lines: string) =>
+    attempt(() => {
+      const bytes = Buffer.from(lines)
+      for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written)
+    })
 })

@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -151,6 +151,7 @@ describe("Sandbox", () => {
   it.live("writes its ledger to a file that only its owner reads", () => {
     const folder = mkdtempSync(join(tmpdir(), "tokenbatch-"))
     const ledgerFile = join(folder, "ledger.ndjson")
+    writeFileSync(ledgerFile, "what was there", { mode: 0o644 })
     return against({ ledgerFile }, (operations) => create(operations, [1, 2])).pipe(
       Effect.map(() => {
         const lines = readFileSync(ledgerFile, "utf8")
