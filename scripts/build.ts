@@ -3,7 +3,7 @@
  * sandbox thread beside it. Libraries are not bundled.
  */
 import { spawnSync } from "node:child_process"
-import { chmodSync, rmSync } from "node:fs"
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { rolldown } from "rolldown"
 
 const packages = ["core", "stream", "sandbox"]
@@ -19,12 +19,15 @@ run("tsc", "--build", "--force", ...packages.map((name) => `packages/${name}`))
 // Flags for the whole process: a small young generation keeps what a run holds small, and costs nothing here.
 const banner = "#!/usr/bin/env -S node --max-semi-space-size=4"
 
+/** The package that a bundled module came out of, by its folder. */
+const bundled = new Set<string>()
+
 for (const [input, output] of [
   ["launch", "tokenbatch"],
   ["sandboxWorker", "sandboxWorker"]
 ]) {
   const bundle = await rolldown({ input: `packages/cli/src/${input}.ts`, platform: "node", logLevel: "warn" })
-  await bundle.write({
+  const { output: chunks } = await bundle.write({
     dir: "packages/cli/dist",
     format: "esm",
     entryFileNames: `${output}.mjs`,
@@ -32,6 +35,21 @@ for (const [input, output] of [
     minify: { mangle: false, compress: true, codegen: { removeWhitespace: true } },
     banner: (chunk) => (chunk.isEntry && output === "tokenbatch" ? banner : "")
   })
+  for (const id of chunks.flatMap((chunk) => (chunk.type === "chunk" ? chunk.moduleIds : []))) {
+    const folder = /^.*\/node_modules\/(@[^/]+\/)?[^/]+/.exec(id.replaceAll("\\", "/"))?.[0]
+    if (folder !== undefined) bundled.add(folder)
+  }
   await bundle.close()
 }
 chmodSync("packages/cli/dist/tokenbatch.mjs", 0o755)
+
+// Their licences ask to be handed on with what is made of them.
+const notices = [...bundled].map((folder) => {
+  const { license, name, version } = JSON.parse(readFileSync(`${folder}/package.json`, "utf8"))
+  const file = ["LICENSE", "LICENSE.md", "LICENSE.txt"]
+    .map((base) => `${folder}/${base}`)
+    .find((path) => existsSync(path))
+  if (file === undefined) throw new Error(`${name} has no licence file`)
+  return `${name} ${version} (${license})\n\n${readFileSync(file, "utf8").trim()}\n`
+})
+writeFileSync("packages/cli/dist/THIRD-PARTY-LICENSES.txt", notices.toSorted().join(`\n${"-".repeat(80)}\n\n`))

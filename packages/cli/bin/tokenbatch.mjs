@@ -13,6 +13,14 @@ const newestSource = () =>
     })
   )
 
-await import(
-  existsSync(built) && statSync(built).mtimeMs >= newestSource() ? built : new URL("../src/launch.ts", import.meta.url)
-)
+if (existsSync(built) && statSync(built).mtimeMs >= newestSource()) {
+  await import(built.href)
+} else if (process.features.typescript) {
+  await import("../src/launch.ts")
+} else {
+  process.stderr.write(
+    `error: from its sources, tokenbatch needs Node.js 22.19 or newer; this is ${process.versions.node}.\n` +
+      "Run node_modules/.bin/tokenbatch, which has one, or `npm start`.\n"
+  )
+  process.exitCode = 2
+}
