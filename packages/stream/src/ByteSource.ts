@@ -81,6 +81,12 @@ export const decompress = <E, R>(
       )
       const format = formatOf(head)
       if (format === undefined) return rest
+      if (format === "zstd" && !zstdTellsDamage(process.versions.node)) {
+        return yield* new DecompressionError({
+          format,
+          reason: `Node.js ${process.versions.node} reads past damaged and cut off zstd in silence; decompress it before (zstd -dc), or use Node.js 24.21 or newer`
+        })
+      }
       // The decompressor works on a chunk in another thread, so it needs a copy of its own.
       return through(
         format,
@@ -88,6 +94,12 @@ export const decompress = <E, R>(
       )
     })
   )
+
+/** Whether a version of Node.js tells a zstd input that was cut off, or goes on after its first frame, from a whole one: tried, from 24.21 on. */
+export const zstdTellsDamage = (version: string): boolean => {
+  const [major = 0, minor = 0] = version.split(".").map(Number)
+  return major > 24 || (major === 24 && minor >= 21)
+}
 
 const through = <E, R>(
   format: Format,

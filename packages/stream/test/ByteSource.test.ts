@@ -143,4 +143,11 @@ describe("ByteSource", () => {
       assert.strictEqual(missing._tag, "PlatformError")
     }).pipe(Effect.scoped, Effect.provide(NodeFileSystem.layer))
   )
+
+  it.each([
+    ["22.19.0", false],
+    ["24.0.2", false],
+    ["24.21.0", true],
+    ["26.10.0", true]
+  ])("reads zstd on Node.js %s: %s", (version, reads) => assert.strictEqual(ByteSource.zstdTellsDamage(version), reads))
 })
