@@ -115,7 +115,9 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
         .handleRaw("createBatch", ({ query, request }) =>
           Effect.gen(function* () {
             // Read even what is refused, so that the client gets to read the answer.
-            const body = yield* Effect.orDie(request.text)
+            const body = yield* Effect.mapError(request.text, () =>
+              makeApiError(400, "SBX400005", "[SBX400005] The request body could not be read to its end.")
+            )
             if (Buffer.byteLength(body) > options.maxBodySize) {
               return HttpServerResponse.text("Content Too Large", { status: 413 })
             }
