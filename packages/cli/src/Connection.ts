@@ -18,6 +18,8 @@ export interface Settings {
   readonly bearerFile: Option.Option<string>
   readonly allowInsecure: boolean
   readonly requestTimeout: Duration.Duration
+  /** Where the service is if neither flags nor environment say so. */
+  readonly fallback?: TokenOperations.Address | undefined
 }
 
 const bearerVariable = Effect.gen(function* () {
@@ -57,12 +59,20 @@ const config = (settings: Settings): Layer.Layer<AuthleteConfig.AuthleteConfig, 
       new Failure({ problem: "--base-url and --region say two things.", remedy: "Give one of them." })
     )
   }
-  const baseUrl = Option.orElse(settings.baseUrl, () =>
-    Option.map(settings.region, (name) => AuthleteConfig.regions[name])
+  const { fallback } = settings
+  const isSet = (name: string) => process.env[name] !== undefined
+  const baseUrl = settings.baseUrl.pipe(
+    Option.orElse(() => Option.map(settings.region, (name) => AuthleteConfig.regions[name])),
+    Option.orElse(() =>
+      isSet("AUTHLETE_BASE_URL") || isSet("AUTHLETE_REGION") ? Option.none() : Option.fromUndefinedOr(fallback?.baseUrl)
+    )
+  )
+  const serviceId = Option.orElse(settings.serviceId, () =>
+    isSet("AUTHLETE_SERVICE_ID") ? Option.none() : Option.fromUndefinedOr(fallback?.serviceId)
   )
   return AuthleteConfig.AuthleteConfig.layerConfig({
     ...(Option.isSome(baseUrl) ? { baseUrl: baseUrl.value } : undefined),
-    ...(Option.isSome(settings.serviceId) ? { serviceId: settings.serviceId.value } : undefined),
+    ...(Option.isSome(serviceId) ? { serviceId: serviceId.value } : undefined),
     allowInsecure: settings.allowInsecure,
     requestTimeout: settings.requestTimeout
   }).pipe(

@@ -1,7 +1,9 @@
 /** `tokenbatch create`: streams requests into batches and accounts for every line. */
-import { Batches, Polling, Submission, TokenBatchRun } from "@tokenbatch/stream"
+import { TokenOperations } from "@tokenbatch/core"
+import { Batches } from "@tokenbatch/stream"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Connection from "./Connection.ts"
@@ -9,9 +11,11 @@ import * as CreateRun from "./CreateRun.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
+import * as Format from "./Format.ts"
 import * as HttpTransport from "./HttpTransport.ts"
 import * as Inputs from "./Inputs.ts"
-import * as OutputFiles from "./OutputFiles.ts"
+import { goOn } from "./ResumeCommand.ts"
+import * as RunFolder from "./RunFolder.ts"
 
 export const create = Command.make(
   "create",
@@ -40,41 +44,28 @@ export const create = Command.make(
       Flag.withDescription("Most bytes of a batch's request body"),
       Flag.withDefault(Batches.defaultBatchBytes)
     ),
-    concurrency: Flags.count("concurrency").pipe(
-      Flag.withDescription("Most batches in flight, from being handed in to their outcome"),
-      Flag.withDefault(TokenBatchRun.defaultConcurrency)
+    ...Flags.running,
+    runDir: Flag.String("run-dir").pipe(
+      Flag.withMetavar("FOLDER"),
+      Flag.withDescription(
+        "Where the run's journal, rejects, results and report go (a folder of its own under the state directory)"
+      ),
+      Flag.optional
     ),
-    pollTimeout: Flags.duration("poll-timeout").pipe(
-      Flag.withDescription("How long to wait for a batch's outcome while the service answers"),
-      Flag.withDefault(Polling.defaultPollTimeout)
-    ),
-    giveUpAfter: Flags.duration("give-up-after").pipe(
-      Flag.withDescription("How long the service may be away"),
-      Flag.withDefault(Submission.defaultGiveUpAfter)
-    ),
-    keepGoing: Flag.Boolean("keep-going").pipe(
-      Flag.withDescription("Go on though batch after batch is refused with one code"),
+    journal: Flag.Boolean("journal").pipe(
+      Flag.withDescription("Keep a journal of a run that reads from standard input as well; runs of files always do"),
       Flag.withDefault(false)
     ),
-    maxRejects: Flags.count("max-rejects", 0).pipe(
-      Flag.withDescription("Stop when more lines than this are rejected"),
-      Flag.optional
+    resume: Flag.Boolean("resume").pipe(
+      Flag.withDescription("Go on with the unfinished run of the same files, if there is one"),
+      Flag.withDefault(false)
     ),
-    results: Flag.String("results").pipe(
-      Flag.withMetavar("FILE"),
-      Flag.withDescription("Write a JSON line for each range of lines that is not created: its end, code and message"),
-      Flag.optional
-    ),
-    json: Flags.json,
-    quiet: Flags.quiet
+    new: Flag.Boolean("new").pipe(
+      Flag.withDescription("Begin a new run although there is an unfinished one of the same files"),
+      Flag.withDefault(false)
+    )
   },
   Effect.fnUntraced(function* (flags) {
-    if (flags.rejectsWithInput && Option.isNone(flags.rejects)) {
-      return yield* new Failure({
-        problem: "--rejects-with-input says what to write, and nothing says where.",
-        remedy: "Add --rejects FILE."
-      })
-    }
     if (!flags.sandbox && Option.isSome(flags.sandboxLedger)) {
       return yield* new Failure({
         problem: "--sandbox-ledger is the ledger of a sandbox, and there is none.",
@@ -89,25 +80,22 @@ export const create = Command.make(
       })
     }
     const inputs = yield* Inputs.open(flags.files)
-    yield* OutputFiles.checkPaths(
-      [
-        ["--rejects", flags.rejects],
-        ["--results", flags.results],
-        ["--sandbox-ledger", flags.sandboxLedger]
-      ],
-      {
-        files: [
-          ...Inputs.taken(inputs).files,
-          ...(Option.isSome(flags.bearerFile) ? [["the bearer file", flags.bearerFile.value] as const] : [])
-        ],
-        descriptors: [...Inputs.taken(inputs).descriptors, ...(flags.json ? [["standard output", 1] as const] : [])]
-      }
+    yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
+    if (flags.sandbox) {
+      const settings = { ...flags, folder: yield* folderOf(flags, inputs) }
+      const { exitCode } = yield* Effect.provide(CreateRun.run(settings, inputs), yield* sandboxLayer(flags))
+      return yield* ExitCode.set(exitCode)
+    }
+    yield* Effect.provide(
+      Effect.gen(function* () {
+        const before = flags.dryRun || flags.new ? undefined : yield* unfinishedRun(inputs)
+        if (before !== undefined && (flags.resume || (yield* askToResume(before)))) return yield* goOn(before, flags)
+        const settings = { ...flags, folder: yield* folderOf(flags, inputs) }
+        const { exitCode } = yield* CreateRun.run(settings, inputs)
+        yield* ExitCode.set(exitCode)
+      }),
+      Connection.layer(flags, flags.concurrency)
     )
-    const run = CreateRun.run(flags, inputs)
-    const { exitCode } = yield* flags.sandbox
-      ? Effect.provide(run, yield* sandboxLayer(flags))
-      : Effect.provide(run, Connection.layer(flags, flags.concurrency))
-    yield* ExitCode.set(exitCode)
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Create a token for each line of NDJSON, in batches, and account for every line"),
@@ -127,6 +115,55 @@ export const create = Command.make(
     }
   ])
 )
+
+/** The folder of a new run, where it is to have one. */
+const folderOf = Effect.fnUntraced(function* (
+  flags: CreateRun.Outputs & {
+    readonly runDir: Option.Option<string>
+    readonly journal: boolean
+    readonly rejectsWithInput: boolean
+  },
+  { paths, stdin }: Inputs.Inputs
+) {
+  if (!stdin || flags.journal || Option.isSome(flags.runDir)) {
+    return Option.some<RunFolder.RunFolder>(yield* RunFolder.make(paths[0] ?? "stdin", flags.runDir))
+  }
+  if (flags.rejectsWithInput && Option.isNone(flags.rejects)) {
+    return yield* new Failure({
+      problem: "--rejects-with-input says what to write, and nothing says where.",
+      remedy: "Add --rejects FILE, or --journal."
+    })
+  }
+  return Option.none<RunFolder.RunFolder>()
+})
+
+/** A run of the same files that could be gone on with. */
+const unfinishedRun = Effect.fnUntraced(function* ({ inputs, stdin }: Inputs.Inputs) {
+  if (stdin) return undefined
+  const { address } = yield* TokenOperations.TokenOperations
+  return yield* RunFolder.unfinished(
+    inputs.map(({ identity, name }) => ({ identity: identity ?? "", ...(name === undefined ? undefined : { name }) })),
+    address
+  )
+})
+
+/** Asks whether to go on with a run, where there is somebody to ask. */
+const askToResume = Effect.fnUntraced(function* ({ id, started, state }: RunFolder.Run) {
+  const { created, read } = state.records
+  const age = Format.elapsed((yield* Clock.currentTimeMillis) - started.startedAt)
+  const found = `There is an unfinished run of the same input, ${id}, begun ${age} ago: ${Format.plural(read, "line")} read, ${Format.integer(created)} created`
+  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) {
+    return yield* new Failure({
+      problem: `${found}.`,
+      remedy: "Go on with it: --resume (or tokenbatch resume). To submit everything again in a new run: --new."
+    })
+  }
+  const Prompt = yield* Effect.promise(() => import("effect/cli/Prompt"))
+  return yield* Effect.mapError(
+    Prompt.run(Prompt.Confirm({ message: `${found}. Go on with it?`, initial: true })),
+    () => new Failure({ problem: "Nothing was chosen.", remedy: "Use --resume or --new." })
+  )
+})
 
 /** The embedded sandbox, loaded only when it is asked for. */
 const sandboxLayer = Effect.fnUntraced(function* (flags: {

@@ -1,46 +1,70 @@
 /**
- * A run of `create`, from settings to report: composes the service, the inputs and the outputs around stream's `TokenBatchRun`.
+ * A run, begun or gone on with, from settings to report: composes the service, the inputs and the outputs around stream's
+ * `TokenBatchRun`.
  *
  * A signal completes the run's `stop`; the run then ends in order, and a second signal ends the process at once. What a run writes goes
- * through here event by event: standard output for machines, the rejects and results files, and the drawing for a person.
+ * through here event by event: standard output for machines, the rejects and results files, and the drawing for a person. A run that
+ * goes on begins with the events of its earlier legs, so what is written and drawn is of the whole run.
  */
-import { RunReport, RunState, TokenBatchRun, type RunEvent } from "@tokenbatch/stream"
+import {
+  OpenBatches,
+  ResolutionPolicy,
+  RunEvent,
+  RunJournal,
+  RunReport,
+  RunState,
+  TokenBatchRun
+} from "@tokenbatch/stream"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { Failure } from "./Failure.ts"
 import * as Format from "./Format.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Logs from "./Logs.ts"
 import * as OutputFiles from "./OutputFiles.ts"
 import * as Progress from "./Progress.ts"
+import type { RunFolder } from "./RunFolder.ts"
 import * as Signals from "./Signals.ts"
 import * as Stdout from "./Stdout.ts"
 import * as Summary from "./Summary.ts"
 
-/** What `create` was asked to do, once the service and the inputs are there. */
-export interface Settings {
-  readonly dryRun: boolean
-  readonly limit: Option.Option<number>
-  readonly batchSize: number
-  readonly batchBytes: number
+/** How a run goes, whether it begins or goes on. */
+export interface Running {
   readonly concurrency: number
   readonly pollTimeout: Duration.Duration
   readonly giveUpAfter: Duration.Duration
   readonly keepGoing: boolean
-  readonly allowUnknownFields: boolean
-  readonly requireAccessToken: boolean
   readonly maxRejects: Option.Option<number>
+  readonly onDoubt: "resolve" | "resubmit" | "leave"
+  readonly onFailure: "resolve" | "leave"
+  readonly assumeInOrder: boolean
+  readonly resolveBudget: number
+  readonly settleTime: Duration.Duration
   readonly rejects: Option.Option<string>
   readonly rejectsWithInput: boolean
   readonly results: Option.Option<string>
-  readonly sandboxLedger: Option.Option<string>
-  readonly sandbox: boolean
   readonly json: boolean
   readonly quiet: boolean
+}
+
+/** What a run is to do, once the service and the inputs are there. */
+export interface Settings extends Running {
+  readonly dryRun: boolean
+  readonly limit: Option.Option<number>
+  readonly batchSize: number
+  readonly batchBytes: number
+  readonly allowUnknownFields: boolean
+  readonly requireAccessToken: boolean
+  readonly sandboxLedger: Option.Option<string>
+  readonly sandbox: boolean
+  /** Where its journal is, and what else it leaves; a run without one cannot go on in another process. */
+  readonly folder: Option.Option<RunFolder>
 }
 
 const grace = 10_000
@@ -48,13 +72,74 @@ const grace = 10_000
 const optional = <K extends string, A>(key: K, value: Option.Option<A>) =>
   (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [P in K]?: A }
 
+/** Where outputs are asked for. */
+export type Outputs = Pick<Settings, "rejects" | "results" | "sandboxLedger">
+
+/** The outputs of a run: where they are asked for, or in its folder. */
+const outputs = ({ folder, rejects, results }: Pick<Settings, "folder" | "rejects" | "results">) => ({
+  rejects: Option.orElse(rejects, () => Option.map(folder, (files) => files.rejects)),
+  results: Option.orElse(results, () => Option.map(folder, (files) => files.results))
+})
+
+/** Refuses outputs that would be written over each other, or over what is read. */
+export const checkOutputs = (
+  settings: Outputs & Pick<Settings, "folder" | "json">,
+  inputs: Inputs.Inputs,
+  { bearerFile }: { readonly bearerFile: Option.Option<string> }
+) => {
+  const { rejects, results } = outputs(settings)
+  const { descriptors, files } = Inputs.taken(inputs)
+  return OutputFiles.checkPaths(
+    [
+      ["--rejects", rejects],
+      ["--results", results],
+      ["--sandbox-ledger", settings.sandboxLedger]
+    ],
+    {
+      files: [
+        ...files,
+        ...(Option.isSome(bearerFile) ? [["the bearer file", bearerFile.value] as const] : []),
+        ...(Option.isSome(settings.folder) ? [["the run's journal", settings.folder.value.journal] as const] : [])
+      ],
+      descriptors: [...descriptors, ...(settings.json ? [["standard output", 1] as const] : [])]
+    }
+  )
+}
+
+const policy = ({ assumeInOrder, onDoubt, onFailure, resolveBudget, settleTime }: Running) =>
+  ResolutionPolicy.layer({
+    assumeInOrder,
+    onDoubt: () => onDoubt,
+    onFailure: () => onFailure,
+    budget: resolveBudget,
+    settleAtLeast: settleTime
+  })
+
+const journal = ({ folder }: Settings) =>
+  Option.isNone(folder)
+    ? Layer.empty
+    : RunJournal.layerFile(folder.value.journal).pipe(
+        Layer.catch((error) =>
+          Layer.effectDiscard(new Failure({ problem: `${error.message}.`, remedy: "Nothing was sent." }))
+        )
+      )
+
 /** Runs, and gives the report. */
-export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, size, typed }: Inputs.Inputs) {
-  const { rejects, results } = yield* OutputFiles.create({ rejects: settings.rejects, results: settings.results })
+export const run = (settings: Settings, inputs: Inputs.Inputs) =>
+  Effect.provide(go(settings, inputs), [journal(settings), policy(settings)])
+
+const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, typed }: Inputs.Inputs) {
+  const files = outputs(settings)
+  const { rejects, results } = yield* OutputFiles.create(files)
   const rejectedLines = settings.rejectsWithInput ? OutputFiles.makeRejectedLines() : undefined
 
   let state = RunState.initial
   let report: RunReport.RunReport | undefined
+  const open = new OpenBatches.OpenBatches()
+  /** Bytes of an input that had been read to its end before. */
+  let wholeBefore: number | undefined
+  /** Whether what comes is happening now, and not read back. */
+  let live = !(yield* RunJournal.RunJournal).begun
   const examples = Summary.makeExamples()
   let warned = false
   let outputFailure: string | undefined
@@ -79,7 +164,29 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   })
 
   const tell = (event: RunEvent.RunEvent): Effect.Effect<void> => {
+    if (!live) {
+      if (event._tag === "InputEnded") wholeBefore = event.complete ? event.bytes : undefined
+      if (event._tag !== "RunResumed") return Effect.void
+      live = true
+      return drawing.say(resumed(event, state))
+    }
     switch (event._tag) {
+      case "InputEnded": {
+        const more = wholeBefore === undefined ? 0 : event.bytes - wholeBefore
+        return more > 0
+          ? drawing.say(`the input has grown by ${Format.plural(more, "byte")} since it was read to its end`)
+          : Effect.void
+      }
+      case "ResolutionStarted":
+        return drawing.say(
+          `finding out about ${Format.plural(event.records, "unresolved record")} in ${Format.plural(event.batches, "batch", "batches")}${event.settle >= 1000 ? `, in ${Format.elapsed(event.settle)}` : ""}`
+        )
+      case "Calibrated":
+        return event.borneOut
+          ? Effect.void
+          : drawing.say(
+              `warning: what exists cannot be found out by dry runs here: ${Format.quote(event.message ?? "")}`
+            )
       case "BatchIntended":
         if (warned || event.withoutAccessToken === 0) return Effect.void
         warned = true
@@ -108,7 +215,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
       : Effect.gen(function* () {
           if (results !== undefined) yield* results(events.flatMap(OutputFiles.resultsOf))
           if (rejects !== undefined) {
-            const rejections = events.flatMap((event) => (event._tag === "LinesRejected" ? event.rejections : []))
+            const rejections = events.flatMap(RunEvent.rejectionsOf)
             yield* rejects(
               rejectedLines === undefined ? rejections : rejections.map((r) => ({ ...r, ...rejectedLines.take(r) }))
             )
@@ -126,6 +233,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   const consume = Effect.fnUntraced(function* (events: ReadonlyArray<RunEvent.RunEvent>) {
     for (const event of events) {
       state = RunState.step(state, event)
+      open.step(event)
       if (event._tag === "RunFinished") report = event.report
       examples.add(event)
       yield* tell(event)
@@ -135,6 +243,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
   })
 
   const events = TokenBatchRun.fromInputs(inputs, {
+    ...(Option.isSome(settings.folder) ? { runId: settings.folder.value.id } : undefined),
     dryRun: settings.dryRun,
     batchSize: settings.batchSize,
     batchBytes: settings.batchBytes,
@@ -147,6 +256,7 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     ...optional("limit", settings.limit),
     ...optional("maxRejects", settings.maxRejects),
     onRejectedLine: rejectedLines?.keep,
+    sandbox: settings.sandbox,
     stop: Deferred.await(stop),
     grace
   })
@@ -172,26 +282,67 @@ export const run = Effect.fnUntraced(function* (settings: Settings, { inputs, si
     { startImmediately: true }
   )
   yield* Stream.runForEachArray(events, consume).pipe(
-    Effect.provide(Logs.layer((line) => Effect.runSync(drawing.say(line))))
+    Effect.mapError(
+      ({ message }) => new Failure({ problem: `The run cannot go on: ${message}.`, remedy: "Nothing was sent." })
+    ),
+    Effect.provide(Logs.layer((line) => Effect.runSync(drawing.say(line)))),
+    Effect.ensuring(Effect.andThen(Fiber.interruptAll([drawn, signals]), drawing.clear))
   )
-  yield* Fiber.interruptAll([drawn, signals])
-  yield* drawing.clear
 
   if (report === undefined) return yield* Effect.die(new Error("the run ended without a report"))
-  const files = [
-    ...(report.records.rejected > 0 && Option.isSome(settings.rejects)
-      ? [["rejected lines", settings.rejects.value] as const]
+  const leftovers = open.leftovers()
+  examples.left(leftovers)
+  if (results !== undefined && outputFailure === undefined) {
+    yield* Effect.catch(results(leftovers.flatMap(OutputFiles.resultsOfLeftover)), (error) =>
+      Effect.sync(() => void (outputFailure = error.message))
+    )
+  }
+  if (Option.isSome(settings.folder)) {
+    yield* Effect.catch(OutputFiles.writeReport(settings.folder.value.report, report), (error) =>
+      Effect.sync(() => void (outputFailure ??= error.message))
+    )
+  }
+  const left = [
+    ...(report.records.rejected > 0 && Option.isSome(files.rejects)
+      ? [["rejected lines", files.rejects.value] as const]
       : []),
-    ...(Option.isSome(settings.results) ? [[Summary.resultsFile, settings.results.value] as const] : []),
+    ...(Option.isSome(files.results) && report.records.read > report.records.created
+      ? [[Summary.resultsFile, files.results.value] as const]
+      : []),
     ...(Option.isSome(settings.sandboxLedger) ? [["the sandbox's ledger", settings.sandboxLedger.value] as const] : [])
   ]
   const lost = Stdout.lost()
   if (lost !== undefined) outputFailure ??= `standard output cannot be written on: ${lost}`
   const { sandbox } = settings
-  yield* drawing.say(Summary.render({ report, outputFailure, examples: examples.all(), files, sandbox }))
+  yield* drawing.say(
+    Summary.render({
+      report,
+      outputFailure,
+      examples: examples.all(),
+      files: left,
+      sandbox,
+      run: resumableBy(settings, report)
+    })
+  )
   const reported = RunReport.exitCode(report)
   // What could not be written is something that is not known.
   const exitCode = outputFailure === undefined || reported === 2 || reported === 4 ? reported : 3
   if (settings.quiet && exitCode >= 2) yield* drawing.sayError(Summary.error({ report, outputFailure }))
   return { report, exitCode }
 })
+
+/** What is said when a run goes on. */
+const resumed = (
+  { cutOff }: Extract<RunEvent.RunEvent, { readonly _tag: "RunResumed" }>,
+  { records, recordsInFlight, runId }: RunState.RunState
+): string =>
+  [
+    `resuming ${runId}: ${Format.plural(records.read, "line")} read before, ${Format.integer(records.created)} created, ${Format.integer(recordsInFlight + records.unresolved + records.notSubmitted)} open`,
+    ...(cutOff === undefined
+      ? []
+      : [`the journal's last ${Format.plural(cutOff, "byte")} were no whole event and have been cut off`])
+  ].join("\n")
+
+/** How to go on with a run that left something. */
+const resumableBy = ({ dryRun, folder, sandbox }: Settings, report: RunReport.RunReport): string | undefined =>
+  Option.isSome(folder) && !dryRun && !sandbox && RunReport.exitCode(report) > 1 ? folder.value.id : undefined

@@ -1,4 +1,5 @@
 /** Values as people write them on a command line, and the flags that several commands have. */
+import { Polling, ResolutionPolicy, Submission, TokenBatchRun } from "@tokenbatch/stream"
 import * as ByteSize from "effect/ByteSize"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
@@ -101,6 +102,72 @@ export const checks = {
     Flag.withDefault(false)
   ),
   limit: count("limit").pipe(Flag.withDescription("Take the first N records only: a trial"), Flag.optional)
+}
+
+/** How a run goes, whether it begins or goes on. */
+export const running = {
+  concurrency: count("concurrency").pipe(
+    Flag.withDescription("Most batches in flight, from being handed in to their outcome"),
+    Flag.withDefault(TokenBatchRun.defaultConcurrency)
+  ),
+  pollTimeout: duration("poll-timeout").pipe(
+    Flag.withDescription("How long to wait for a batch's outcome while the service answers"),
+    Flag.withDefault(Polling.defaultPollTimeout)
+  ),
+  giveUpAfter: duration("give-up-after").pipe(
+    Flag.withDescription("How long the service may be away"),
+    Flag.withDefault(Submission.defaultGiveUpAfter)
+  ),
+  keepGoing: Flag.Boolean("keep-going").pipe(
+    Flag.withDescription("Go on though batch after batch is refused with one code"),
+    Flag.withDefault(false)
+  ),
+  maxRejects: count("max-rejects", 0).pipe(
+    Flag.withDescription("Stop when more lines than this are rejected"),
+    Flag.optional
+  ),
+  onDoubt: Flag.Literals("on-doubt", ["resolve", "resubmit", "leave"]).pipe(
+    Flag.withDescription(
+      "Batches that may or may not have been taken: find out; or send records without an accessToken again too, which may make tokens twice; or leave them unresolved"
+    ),
+    Flag.withDefault("resolve")
+  ),
+  onFailure: Flag.Literals("on-failure", ["resolve", "leave"]).pipe(
+    Flag.withDescription(
+      "Batches that FAILED: find out which records exist and which are bad, or leave them unresolved"
+    ),
+    Flag.withDefault("resolve")
+  ),
+  assumeInOrder: Flag.Boolean("assume-in-order").pipe(
+    Flag.withDescription("Take it that the service works in order, in place of proving each existing record"),
+    Flag.withDefault(false)
+  ),
+  resolveBudget: count("resolve-budget", 0).pipe(
+    Flag.withDescription("Most calls to find out what became of unresolved records"),
+    Flag.withDefault(ResolutionPolicy.defaults.budget)
+  ),
+  settleTime: duration("settle-time").pipe(
+    Flag.withDescription("Least time between the last batch sent and asking what exists"),
+    Flag.withDefault(ResolutionPolicy.defaults.settleAtLeast)
+  ),
+  rejects: Flag.String("rejects").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription("Write a JSON line for each rejected line: position, reason, field (in the run's folder)"),
+    Flag.optional
+  ),
+  rejectsWithInput: Flag.Boolean("rejects-with-input").pipe(
+    Flag.withDescription("Write the rejected lines themselves there too; they hold secrets"),
+    Flag.withDefault(false)
+  ),
+  results: Flag.String("results").pipe(
+    Flag.withMetavar("FILE"),
+    Flag.withDescription(
+      "Write a JSON line for each range of lines that is not created: its end, code and message (in the run's folder)"
+    ),
+    Flag.optional
+  ),
+  json,
+  quiet
 }
 
 /** Where the service is. */

@@ -3,6 +3,7 @@ import * as NodeStream from "@effect/platform-node/NodeStream"
 import { ByteSource, type TokenRecords } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { Failure } from "./Failure.ts"
@@ -54,20 +55,36 @@ export const taken = ({ paths, stdin }: Inputs): OutputFiles.Taken => ({
   descriptors: stdin ? [["the input", 0]] : []
 })
 
-/** Opens what the arguments name. Several files are told apart in positions by their names. */
-export const open = Effect.fnUntraced(function* (files: ReadonlyArray<string>) {
+/** What standard input is to a run that goes on. */
+export const stdinIdentity = "-"
+
+/**
+ * Opens what the arguments name. Several files are told apart in positions by their names.
+ *
+ * @param called what they were called before, where that is something else
+ */
+export const open = Effect.fnUntraced(function* (
+  files: ReadonlyArray<string>,
+  called: ReadonlyArray<string | undefined> = []
+) {
   const names = files.length === 0 ? ["-"] : files
   if (names.filter((name) => name === "-").length > 1) {
     return yield* new Failure({ problem: "Standard input (-) is named twice.", remedy: "It can be read once only." })
   }
-  const sizes = yield* Effect.forEach(names, (name) => (name === "-" ? Effect.succeed(undefined) : sizeOf(name)))
+  const regular = yield* Effect.forEach(names, (name) =>
+    name === "-" ? Effect.succeed({ isFile: false, size: undefined }) : lookInto(name)
+  )
   yield* checkTwice(names.filter((name) => name !== "-"))
-  const inputs: Inputs["inputs"] = names.map((name) => ({
-    ...(names.length > 1 ? { name } : undefined),
+  const { resolve } = yield* Path.Path
+  const inputs: Inputs["inputs"] = names.map((name, i) => ({
+    ...(names.length > 1 ? { name: called[i] ?? name } : undefined),
+    identity: name === "-" ? stdinIdentity : resolve(name),
+    // What is no file, a pipe say, gives what it gives once.
+    repeatable: regular[i]!.isFile,
     bytes: ByteSource.decompress<InputError, FileSystem.FileSystem>(name === "-" ? stdin : fromFile(name))
   }))
-  const size = sizes.reduce<number | undefined>(
-    (sum, bytes) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
+  const size = regular.reduce<number | undefined>(
+    (sum, { size: bytes }) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
     0
   )
   const fromStdin = names.includes("-")
@@ -96,8 +113,8 @@ const checkTwice = Effect.fnUntraced(function* (paths: ReadonlyArray<string>) {
   }
 })
 
-/** The size of a plain file; `undefined` for one that is compressed, or no file but a pipe. */
-const sizeOf = Effect.fnUntraced(function* (path: string) {
+/** Whether it is a file, and the size of a plain one; no size for one that is compressed, or a pipe. */
+const lookInto = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const cannot = (cause: string) =>
     new Failure({
@@ -109,9 +126,10 @@ const sizeOf = Effect.fnUntraced(function* (path: string) {
   )
   if (info.type === "Directory") return yield* cannot("is a directory")
   // A pipe gives what it gives once: looking into it would take it away.
-  if (info.type !== "File") return undefined
+  if (info.type !== "File") return { isFile: false, size: undefined }
   const head = yield* Effect.scoped(Effect.flatMap(fs.open(path, { flag: "r" }), (file) => file.readAlloc(4))).pipe(
     Effect.mapError((error) => cannot(`cannot be read, ${IoError.describe(error)}`))
   )
-  return head._tag === "Some" && ByteSource.formatOf(head.value) !== undefined ? undefined : Number(info.size)
+  const compressed = head._tag === "Some" && ByteSource.formatOf(head.value) !== undefined
+  return { isFile: true, size: compressed ? undefined : Number(info.size) }
 })

@@ -3,7 +3,7 @@
  *
  * They are opened before anything is submitted and written as the run goes, so that what is known is on disk when the run is cut off.
  */
-import type { RunEvent, TokenRecords } from "@tokenbatch/stream"
+import { RunEvent, type OpenBatches, type TokenRecords } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
@@ -157,11 +157,17 @@ export const makeRejectedLines = () => {
   }
 }
 
-/** The lines of the results file that an event is worth: one for each line range that is not created. */
+/** The lines of the results file that an event is worth: one for each line range whose end is known, and is not created. */
 export const resultsOf = (event: RunEvent.RunEvent): ReadonlyArray<object> => {
   switch (event._tag) {
-    case "LinesRejected":
-      return event.rejections.map(({ field, file, line, reason }) => ({
+    case "BatchRefused":
+      return ofLines(event.lines, { end: "failed", batch: event.batch, code: event.code, message: event.message })
+    case "RecordsSettled": {
+      const { assumed, batch, code, end, lines, message } = event
+      return ofLines(lines, { end, batch, code, message, ...(assumed === undefined ? undefined : { assumed }) })
+    }
+    default:
+      return RunEvent.rejectionsOf(event).map(({ field, file, line, reason }) => ({
         ...(file === undefined ? undefined : { file }),
         from: line,
         to: line,
@@ -169,26 +175,21 @@ export const resultsOf = (event: RunEvent.RunEvent): ReadonlyArray<object> => {
         code: "REJECTED",
         message: field === undefined ? reason : `${field} ${reason}`
       }))
-    case "BatchFailed":
-    case "BatchUnresolved":
-      return ends(event, "unresolved")
-    case "BatchRefused":
-      return ends(event, "failed")
-    case "BatchNotSubmitted":
-      return ends(event, "notSubmitted")
-    default:
-      return []
   }
 }
 
-const ends = (
-  event: RunEvent.RunEvent & { readonly lines: ReadonlyArray<object>; readonly code: string; readonly message: string },
-  end: string
-) => {
-  const { batch, code, lines, message } = event as typeof event & {
-    readonly batch: number
-    readonly requestId?: string
-  }
-  const requestId = "requestId" in event ? { requestId: event.requestId } : undefined
-  return lines.map((range) => ({ ...range, end, batch, ...requestId, code, message }))
-}
+/** The lines of the results file for what was left when the run ended. */
+export const resultsOfLeftover = ({ lines, ...what }: OpenBatches.Leftover): ReadonlyArray<object> =>
+  ofLines(lines, what)
+
+const ofLines = (lines: OpenBatches.Leftover["lines"], what: object) => lines.map((range) => ({ ...range, ...what }))
+
+/** Writes the report beside the journal, whole or not at all. */
+export const writeReport = Effect.fnUntraced(
+  function* (path: string, report: RunEvent.RunReport) {
+    const fs = yield* FileSystem.FileSystem
+    yield* fs.writeFileString(`${path}.new`, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 })
+    yield* fs.rename(`${path}.new`, path)
+  },
+  (effect, path) => Effect.mapError(effect, (error) => new OutputError({ file: path, reason: IoError.describe(error) }))
+)

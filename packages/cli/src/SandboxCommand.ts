@@ -1,13 +1,19 @@
 /** `tokenbatch sandbox`: an Authlete stand-in for other programs to try things with. */
+import { Credentials } from "@tokenbatch/core"
+import type { FaultPlan, SandboxOptions } from "@tokenbatch/sandbox"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
+import * as Result from "effect/Result"
 import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
+import * as IoError from "./IoError.ts"
 import * as Signals from "./Signals.ts"
 import * as Stdout from "./Stdout.ts"
 
@@ -15,6 +21,11 @@ export const sandbox = Command.make(
   "sandbox",
   {
     port: Flags.count("port", 0, 65_535).pipe(Flag.withDescription("0 takes any free one"), Flag.withDefault(0)),
+    bearerFile: Flag.String("bearer-file").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("A file that holds the bearer to be known by (or SANDBOX_BEARER); a random one without"),
+      Flag.optional
+    ),
     workers: Flags.count("workers").pipe(Flag.withDescription("Batches worked on at once"), Flag.withDefault(8)),
     setupTime: Flags.duration("setup-time").pipe(
       Flag.withDescription("Time before the first token of a batch"),
@@ -28,15 +39,64 @@ export const sandbox = Command.make(
       Flag.withDescription("What a failed batch leaves: the tokens before the one that failed, or nothing"),
       Flag.withDefault("prefix")
     ),
+    order: Flag.Literals("order", ["inOrder", "shuffled"]).pipe(
+      Flag.withDescription("How the records of a batch are carried out: as they stand in it, or in any order"),
+      Flag.withDefault("inOrder")
+    ),
+    dryRunChecksExisting: Flag.Literals("dry-run-checks-existing", ["true", "false"]).pipe(
+      Flag.withDescription("Whether a dry run notices that a token value exists already"),
+      Flag.withDefault("true")
+    ),
+    supportedScopes: Flag.String("supported-scopes").pipe(
+      Flag.withMetavar("SCOPE,..."),
+      Flag.withDescription("The scopes that can be given; any without"),
+      Flag.optional
+    ),
+    maxBodySize: Flags.size("max-body-size").pipe(
+      Flag.withDescription("A larger request body is refused with 413 (64MiB without)"),
+      Flag.optional
+    ),
+    faults: Flag.String("faults").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("A plan of what goes wrong, and how often, as JSON"),
+      Flag.optional
+    ),
     ledger: Flag.String("ledger").pipe(
       Flag.withMetavar("FILE"),
       Flag.withDescription("Write a JSON line for each token: its hash and its batch"),
       Flag.optional
+    ),
+    state: Flag.String("state").pipe(
+      Flag.withMetavar("FILE"),
+      Flag.withDescription("Keep all that is known in a file, and go on from there when started anew"),
+      Flag.optional
+    ),
+    lostOnRestart: Flag.Literals("lost-on-restart", ["requeue", "forget"]).pipe(
+      Flag.withDescription("What becomes of batches without a result when started anew: worked on again, or unknown"),
+      Flag.withDefault("requeue")
     )
   },
   Effect.fnUntraced(function* (flags) {
-    const { Sandbox } = yield* Effect.promise(() => import("@tokenbatch/sandbox"))
-    const { failureMode, ledger, port, setupTime, timePerToken, workers } = flags
+    const { FaultPlan, Sandbox } = yield* Effect.promise(() => import("@tokenbatch/sandbox"))
+    const { failureMode, lostOnRestart, order, port, setupTime, timePerToken, workers } = flags
+    const given = yield* bearerFrom(flags.bearerFile)
+    const faults = Option.isSome(flags.faults) ? yield* planFrom(flags.faults.value, FaultPlan.parse) : undefined
+    const options: SandboxOptions.Input = {
+      port,
+      workers,
+      setupTime,
+      timePerToken,
+      failureMode,
+      order,
+      lostOnRestart,
+      dryRunChecksExisting: flags.dryRunChecksExisting === "true",
+      ...(given === undefined ? undefined : { bearer: given }),
+      ...(faults === undefined ? undefined : { faults }),
+      ...optional("supportedScopes", Option.map(flags.supportedScopes, scopesOf)),
+      ...optional("maxBodySize", flags.maxBodySize),
+      ...optional("ledgerFile", flags.ledger),
+      ...optional("stateFile", flags.state)
+    }
     const serve = Effect.gen(function* () {
       const { baseUrl, bearer, serviceId } = yield* Sandbox.Sandbox
       yield* Stdout.write(
@@ -47,21 +107,12 @@ export const sandbox = Command.make(
       yield* ExitCode.set(0)
     })
     yield* serve.pipe(
-      Effect.provide(
-        Sandbox.Sandbox.layer({
-          port,
-          workers,
-          setupTime,
-          timePerToken,
-          failureMode,
-          ...(Option.isSome(ledger) ? { ledgerFile: ledger.value } : undefined)
-        })
-      ),
+      Effect.provide(Sandbox.Sandbox.layer(options)),
       Effect.mapError(
         (error) =>
           new Failure({
             problem: `The sandbox cannot run: ${describe(error)}.`,
-            remedy: "Try another --port, or another --ledger."
+            remedy: "Try another --port, --ledger or --state."
           })
       )
     )
@@ -73,9 +124,64 @@ export const sandbox = Command.make(
     {
       command: "tokenbatch sandbox --port 8089 --workers 2 --setup-time 500ms --failure-mode atomic",
       description: "A slow one that rolls failed batches back"
+    },
+    {
+      command: "tokenbatch sandbox --port 8089 --bearer-file bearer.txt --state state.ndjson --faults plan.json",
+      description: "A rough one that can be killed and started again"
     }
   ])
 )
 
 const describe = (error: { readonly message: string; readonly cause?: unknown }): string =>
   error.cause instanceof Error ? error.cause.message : error.message
+
+const optional = <K extends string, A>(name: K, value: Option.Option<A>): { readonly [_ in K]?: A } =>
+  Option.isSome(value) ? ({ [name]: value.value } as { readonly [_ in K]: A }) : {}
+
+const scopesOf = (text: string): ReadonlyArray<string> =>
+  text
+    .split(",")
+    .map((scope) => scope.trim())
+    .filter((scope) => scope !== "")
+
+/** The text of a file that a flag names. */
+const textOf = Effect.fnUntraced(function* (what: string, file: string) {
+  const fs = yield* FileSystem.FileSystem
+  return yield* Effect.mapError(
+    fs.readFileString(file),
+    (error) =>
+      new Failure({
+        problem: `The ${what} ${file} cannot be read: ${IoError.describe(error)}.`,
+        remedy: "Name a file that is there and that you can read."
+      })
+  )
+})
+
+const planFrom = Effect.fnUntraced(function* (file: string, parse: typeof FaultPlan.parse) {
+  const plan = parse(yield* textOf("plan of faults", file))
+  if (Result.isSuccess(plan)) return plan.success
+  return yield* new Failure({
+    problem: `The plan of faults ${file} cannot be used: ${plan.failure.message}.`,
+    remedy:
+      'A plan that can be: {"rules":[{"fault":"resetAfterAccept","rate":0.1}]}. See docs/sandbox.md for the others.'
+  })
+})
+
+/** The bearer in a file, or in the environment: a secret has no place in a command line. */
+const bearerFrom = Effect.fnUntraced(function* (file: Option.Option<string>) {
+  const found = Option.isSome(file)
+    ? Option.some(yield* textOf("bearer file", file.value))
+    : Option.map(
+        yield* Effect.orElseSucceed(Config.option(Config.Redacted("SANDBOX_BEARER")), () =>
+          Option.none<Redacted.Redacted>()
+        ),
+        Redacted.value
+      )
+  if (Option.isNone(found)) return undefined
+  const bearer = found.value.trim()
+  if (Credentials.isBearer(bearer)) return Redacted.make(bearer, { label: "bearer" })
+  return yield* new Failure({
+    problem: `${Option.isSome(file) ? `The bearer file ${file.value}` : "SANDBOX_BEARER"} does not hold a bearer.`,
+    remedy: "Put the bearer, and nothing else, into it."
+  })
+})

@@ -1,17 +1,18 @@
 /** The end of a run for a person: what became of every line, and what to do next. */
-import type { RunEvent } from "@tokenbatch/stream"
+import { RunEvent, type OpenBatches } from "@tokenbatch/stream"
 import * as Format from "./Format.ts"
 
 /** What to do about a run that stopped early. */
 const remedies: Record<RunEvent.StopReason, string> = {
-  Requested: "Nothing that was sent is lost: see the unresolved lines before you run it again.",
+  Requested: "Nothing that was sent is lost, and the run can go on.",
   CredentialsRefused:
     "Check the bearer (AUTHLETE_BEARER or --bearer-file) and that it may create tokens for this service.",
   WrongAddress: "Check the base URL: what answers there does not speak this API.",
   GivenUp: "The service was away for too long; --give-up-after lets a run wait longer.",
   SystematicRefusal: "Something is wrong with the records or the service as a whole; --keep-going goes on regardless.",
   TooManyRejects: "See the rejected lines; --max-rejects allows more of them.",
-  Unreadable: "The input could not be read to its end."
+  Unreadable: "The input could not be read to its end.",
+  JournalFailed: "Make room for the journal, or see that it can be written, and resume the run."
 }
 
 /** What is in the results file. */
@@ -23,21 +24,60 @@ export interface Example {
   readonly why: string
 }
 
-/** Examples shown of lines rejected here, and of lines that came to nothing at the service. */
-const maxExamples = 3
+/** Examples shown of each end. */
+const maxExamples = 2
 
-/** Collects the first few examples of either kind. */
+const ends = ["unresolved", "notSubmitted", "failed", "rejected"] as const
+
+/** Collects the first few examples of each end, and counts the others. */
 export const makeExamples = () => {
-  const rejected: Array<Example> = []
-  const others: Array<Example> = []
+  const kept = Object.fromEntries(ends.map((end) => [end, { examples: [] as Array<Example>, more: 0 }])) as Record<
+    (typeof ends)[number],
+    { readonly examples: Array<Example>; more: number }
+  >
+  const keep = (end: (typeof ends)[number], example: () => Example) => {
+    const { examples } = kept[end]
+    if (examples.length < maxExamples) examples.push(example())
+    else kept[end].more++
+  }
+  const why = ({ code, message, tokenCount }: Pick<OpenBatches.Leftover, "code" | "message" | "tokenCount">) =>
+    Format.quote(
+      `${message.includes(code) ? message : `${code}, ${message}`}${tokenCount === undefined ? "" : `, after ${tokenCount} tokens`}`
+    )
   return {
     add: (event: RunEvent.RunEvent): void => {
-      const kept = event._tag === "LinesRejected" ? rejected : others
-      if (kept.length < maxExamples) kept.push(...examplesOf(event).slice(0, maxExamples - kept.length))
+      if (event._tag === "BatchRefused" || (event._tag === "RecordsSettled" && event.end === "failed")) {
+        for (const range of event.lines) keep("failed", () => ({ where: Format.lines(range), why: why(event) }))
+      }
+      for (const { field, file, line, reason } of RunEvent.rejectionsOf(event)) {
+        keep("rejected", () => ({
+          where: Format.lines({ ...(file === undefined ? undefined : { file }), from: line, to: line }),
+          why: field === undefined ? reason : `${field} ${reason}`
+        }))
+      }
     },
-    all: (): ReadonlyArray<Example> => [...rejected, ...others]
+    /** Takes in what is left at the end. */
+    left: (leftovers: ReadonlyArray<OpenBatches.Leftover>): void => {
+      for (const leftover of leftovers) {
+        for (const range of leftover.lines) {
+          keep(leftover.end, () => ({ where: Format.lines(range), why: why(leftover) }))
+        }
+      }
+    },
+    /** The gravest first. */
+    all: (): ReadonlyArray<Example> =>
+      ends.flatMap((end) => {
+        const { examples, more } = kept[end]
+        const places =
+          end === "rejected" || end === "failed"
+            ? Format.plural(more, "line")
+            : Format.plural(more, "range of lines", "ranges of lines")
+        return more === 0 ? examples : [...examples, { where: `and ${places} more`, why: words[end] }]
+      })
   }
 }
+
+const words = { unresolved: "unresolved", notSubmitted: "not submitted", failed: "failed", rejected: "rejected" }
 
 /** What the summary is made of. */
 export interface Content {
@@ -48,10 +88,12 @@ export interface Content {
   /** Files that the run left: what is in them, and their paths. */
   readonly files: ReadonlyArray<readonly [what: string, path: string]>
   readonly sandbox: boolean
+  /** The id of the run, where it can be gone on with. */
+  readonly run?: string | undefined
 }
 
 /** The summary, as lines. */
-export const render = ({ examples, files, outputFailure, report, sandbox }: Content): string => {
+export const render = ({ examples, files, outputFailure, report, run, sandbox }: Content): string => {
   const { batches, dryRun, records } = report
   const created = dryRun ? "would be created" : "created"
   const rows: ReadonlyArray<readonly [string, number, string]> = [
@@ -60,7 +102,7 @@ export const render = ({ examples, files, outputFailure, report, sandbox }: Cont
     ["existing", records.existing, "a token of this value is there already"],
     ["failed", records.failed, "denied by the service, record by record"],
     ["rejected", records.rejected, "never sent: the line cannot be a record"],
-    ["unresolved", records.unresolved, "sent, and its fate is not known"],
+    ["unresolved", records.unresolved, "sent, and what became of it is not known"],
     ["not submitted", records.notSubmitted, "read, and certainly not taken"]
   ]
   const shown = rows.filter(([name, count]) => count > 0 || name === "read" || name === created)
@@ -77,6 +119,11 @@ export const render = ({ examples, files, outputFailure, report, sandbox }: Cont
           `  ${Format.plural(report.withoutAccessToken, "record")} had no accessToken: nobody knows those tokens' values`
         ]
       : []),
+    ...(report.possiblyTwice > 0
+      ? [`  ${Format.plural(report.possiblyTwice, "record")} without an accessToken sent again: possibly there twice`]
+      : []),
+    ...resolutionNotes(report),
+    ...(report.legs > 1 ? [`  in ${report.legs} legs`] : []),
     ...(sandbox ? ["  This was the sandbox: nothing was created at Authlete."] : []),
     ...(dryRun ? ["  This was a dry run: nothing was created."] : [])
   ]
@@ -91,8 +138,26 @@ export const render = ({ examples, files, outputFailure, report, sandbox }: Cont
   const hint = nowhere ? ["", `--results FILE names the lines that were not created.`] : []
   const some =
     examples.length === 0 ? [] : ["", "For example:", ...examples.map(({ where, why }) => `  ${where}: ${why}`)]
+  const goOn = run === undefined ? [] : ["", `To go on: tokenbatch resume ${run}`]
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
-  return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ""].join("\n")
+  return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ...goOn, ""].join("\n")
+}
+
+const resolutionNotes = ({ resolution }: RunEvent.RunReport): ReadonlyArray<string> => {
+  if (resolution === undefined) return []
+  const { access, assumed, calls } = resolution
+  const trial =
+    access === undefined
+      ? ""
+      : access
+        ? "; dry runs notice what exists here, as was tried"
+        : "; dry runs do not notice what exists here, as was tried"
+  return [
+    `  ${Format.plural(calls, "call")} to find out what became of unresolved records${trial}`,
+    ...(assumed > 0
+      ? [`  ${Format.plural(assumed, "record")} called existing on the assumption that the service works in order`]
+      : [])
+  ]
 }
 
 /** What went wrong, in a line or two, for those who want to hear nothing else. */
@@ -103,24 +168,4 @@ export const error = ({ outputFailure, report }: Pick<Content, "report" | "outpu
     return `error: stopped early: ${Format.quote(report.stopped.message)}\n${remedies[report.stopped.reason]}`
   }
   return `error: ${Format.plural(unresolved, "record")} unresolved, ${Format.integer(notSubmitted)} not submitted`
-}
-
-/** The examples that an event is worth. */
-const examplesOf = (event: RunEvent.RunEvent): ReadonlyArray<Example> => {
-  switch (event._tag) {
-    case "LinesRejected":
-      return event.rejections.slice(0, maxExamples).map(({ field, file, line, reason }) => ({
-        where: Format.lines({ ...(file === undefined ? undefined : { file }), from: line, to: line }),
-        why: field === undefined ? reason : `${field} ${reason}`
-      }))
-    case "BatchRefused":
-    case "BatchFailed":
-    case "BatchUnresolved": {
-      const { code, message } = event
-      const why = Format.quote(message.includes(code) ? message : `${code}, ${message}`)
-      return event.lines.slice(0, 1).map((range) => ({ where: Format.lines(range), why }))
-    }
-    default:
-      return []
-  }
 }

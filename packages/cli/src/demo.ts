@@ -3,7 +3,7 @@
  * does, and holds the report against what the sample was made to give and against the sandbox's own ledger.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Batches, Polling, Submission, TokenBatchRun } from "@tokenbatch/stream"
+import { Batches, Polling, ResolutionPolicy, Submission, TokenBatchRun } from "@tokenbatch/stream"
 import { SampleRequests } from "@tokenbatch/sandbox"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -51,6 +51,11 @@ const demo = Effect.gen(function* () {
     pollTimeout: Polling.defaultPollTimeout,
     giveUpAfter: Submission.defaultGiveUpAfter,
     keepGoing: false,
+    onDoubt: "resolve",
+    onFailure: "resolve",
+    assumeInOrder: false,
+    resolveBudget: ResolutionPolicy.defaults.budget,
+    settleTime: ResolutionPolicy.defaults.settleAtLeast,
     allowUnknownFields: false,
     requireAccessToken: false,
     maxRejects: Option.none(),
@@ -59,6 +64,7 @@ const demo = Effect.gen(function* () {
     results: Option.some(named("results.ndjson")),
     sandboxLedger: Option.some(ledger),
     sandbox: true,
+    folder: Option.none(),
     json: false,
     quiet: false
   }
@@ -95,7 +101,7 @@ const demo = Effect.gen(function* () {
       : `The report is not what the sample was made to give.\n  expected ${JSON.stringify(expected)}\n  found    ${JSON.stringify(found)}`
   )
   yield* say(
-    `\nThe sample: ${sample}\nNext, your own file, checked without sending anything and then against a sandbox:\n  pnpm exec tokenbatch validate FILE.ndjson\n  pnpm exec tokenbatch create --sandbox FILE.ndjson\n(without pnpm: npx tokenbatch ..., with Node.js 22.19 or newer)`
+    `\nThe sample: ${sample}\nNext, your own file, checked without sending anything and then against a sandbox:\n  npx tokenbatch validate FILE.ndjson\n  npx tokenbatch create --sandbox FILE.ndjson`
   )
   yield* ExitCode.set(asExpected ? 0 : 1)
 }).pipe(Effect.scoped)

@@ -8,6 +8,8 @@ import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import * as Presenter from "./Presenter.ts"
 import { runMain } from "./runMain.ts"
+import { resume } from "./ResumeCommand.ts"
+import { runs } from "./RunsCommand.ts"
 import { sample } from "./SampleCommand.ts"
 import { sandbox } from "./SandboxCommand.ts"
 import { status } from "./StatusCommand.ts"
@@ -16,7 +18,7 @@ import { version } from "./version.ts"
 
 const tokenbatch = Command.make("tokenbatch").pipe(
   Command.withDescription("Stream token requests into Authlete's batch API, and prove what became of every line"),
-  Command.withSubcommands([create, validate, status, sandbox, sample])
+  Command.withSubcommands([create, resume, runs, validate, status, sandbox, sample])
 )
 
 const program = Command.run(tokenbatch, { version }).pipe(

@@ -33,7 +33,7 @@ describe("Summary", () => {
     assert.include(render({ sandbox: true }), "nothing was created at Authlete")
   })
 
-  it("gives a few examples of either kind, each in one line, and names files", () => {
+  it("gives a few examples of each end, the gravest first and each in one line, and names files", () => {
     const examples = Summary.makeExamples()
     for (let line = 1; line <= 10; line++) {
       examples.add({
@@ -41,15 +41,39 @@ describe("Summary", () => {
         rejections: [{ file: "a.ndjson", line: line * 1000, offset: 0, field: "subject", reason: "is missing" }]
       })
     }
-    const ended = { batch: 1, records: 2, lines: [{ from: 7, to: 8 }], polls: 0 }
-    examples.add({ _tag: "BatchUnresolved", ...ended, code: "HTTP 502", message: "HTTP 502: a\npage" })
-    examples.add({ _tag: "BatchFailed", requestId: "r", ...ended, code: "E1", message: "no\u001b[2J" })
+    const ended = { batch: 1, lines: [{ from: 7, to: 8 }] }
+    examples.left([
+      { ...ended, end: "unresolved", code: "HTTP 502", message: "HTTP 502: a\npage" },
+      { ...ended, end: "unresolved", code: "E1", message: "no\u001b[2J", tokenCount: 412 },
+      { ...ended, end: "unresolved", code: "E1", message: "a third" }
+    ])
     const text = render({ examples: examples.all(), files: [["rejected lines", "r.ndjson"]] })
-    assert.include(text, "  a.ndjson, line 1,000: subject is missing")
-    assert.notInclude(text, "line 4,000")
-    assert.include(text, "  lines 7-8: HTTP 502: a page\n")
-    assert.include(text, "  lines 7-8: E1, no\ufffd[2J\n")
-    assert.include(text, "rejected lines: r.ndjson")
+    const places = [
+      "  lines 7-8: HTTP 502: a page\n",
+      "  lines 7-8: E1, no\ufffd[2J, after 412 tokens\n",
+      "  and 1 range of lines more: unresolved\n",
+      "  a.ndjson, line 1,000: subject is missing\n",
+      "  a.ndjson, line 2,000: subject is missing\n",
+      "  and 8 lines more: rejected\n",
+      "rejected lines: r.ndjson"
+    ].map((part) => text.indexOf(part))
+    assert.isTrue(
+      places.every((place, i) => place > (places[i - 1] ?? 0)),
+      JSON.stringify(places)
+    )
+    assert.notInclude(text, "line 3,000")
+    assert.notInclude(text, "a third")
+  })
+
+  it("says how to go on with a run, what it took to find out, and what may be there twice", () => {
+    const resolution = { calls: 12, assumed: 3, access: true }
+    const text = render({ report: { ...report, legs: 2, possiblyTwice: 4, resolution }, run: "tokens-1" })
+    assert.include(text, "tokenbatch resume tokens-1")
+    assert.include(text, "in 2 legs")
+    assert.include(text, "4 records without an accessToken sent again")
+    assert.include(text, "12 calls")
+    assert.include(text, "3 records called existing on the assumption")
+    assert.notInclude(render(), "resume")
   })
 
   it("says how to have the lines named that were not created", () => {

@@ -25,8 +25,14 @@ export interface Running {
   readonly seen: (text: string) => Promise<void>
 }
 
-const clean = () =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^AUTHLETE_|_proxy$/i.test(name)))
+/** Where runs are kept, in place of the user's own. */
+const state = mkdtempSync(join(tmpdir(), "tokenbatch-state-"))
+process.on("exit", () => rmSync(state, { recursive: true, force: true }))
+
+const clean = () => ({
+  XDG_STATE_HOME: state,
+  ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^AUTHLETE_|^XDG_|_proxy$/i.test(name)))
+})
 
 /** Starts `tokenbatch` with arguments. */
 export const start = (

@@ -368,7 +368,7 @@ describe("bad usage", () => {
     ],
     ["a sandbox and a service", () => ["create", "--sandbox", "--service-id", "1", input()], {}, "sandbox of its own"],
     ["a ledger without a sandbox", () => ["create", "--sandbox-ledger", "x", input()], env, "there is none"],
-    ["rejects without a place", () => ["create", "--rejects-with-input", input()], env, "nothing says where"],
+    ["rejects without a place", () => ["create", "--rejects-with-input", "-"], env, "nothing says where"],
     ["an output over the input", () => ["create", "--rejects", input(), input()], env, "would write over the input"],
     [
       "one file for two outputs",

@@ -67,10 +67,18 @@ export interface CreateOptions {
   readonly dryRun?: boolean | undefined
 }
 
+/** Where calls go: what must stay the same for as long as anything is owed an answer. */
+export interface Address {
+  /** Without a slash at the end. */
+  readonly baseUrl: string
+  readonly serviceId: string
+}
+
 /** Create a batch, ask for its status. */
 export class TokenOperations extends Context.Service<
   TokenOperations,
   {
+    readonly address: Address
     /** Hands a batch in. The requests are checked before anything is sent. */
     readonly createBatch: (
       requests: ReadonlyArray<TokenCreateRequest>,
@@ -98,15 +106,14 @@ export class TokenOperations extends Context.Service<
   )
 
   /**
-   * For tests: a service made of two functions. `createBatch` goes through `createBatchEncoded`, as it does in the real one. What is
+   * For tests: a service made of two functions, at an address of its own. `createBatch` goes through `createBatchEncoded`, as it does in the real one. What is
    * not given dies when it is called.
    */
-  static readonly layerTest = (
-    operations: Partial<Pick<TokenOperations["Service"], "createBatchEncoded" | "batchStatus">>
-  ): Layer.Layer<TokenOperations> =>
+  static readonly layerTest = (operations: Partial<Untyped>): Layer.Layer<TokenOperations> =>
     Layer.sync(TokenOperations, () =>
       TokenOperations.of(
         withTyped({
+          address: operations.address ?? { baseUrl: "test:", serviceId: "test" },
           createBatchEncoded:
             operations.createBatchEncoded ?? (() => Effect.die("createBatchEncoded was not expected")),
           batchStatus: operations.batchStatus ?? (() => Effect.die("batchStatus was not expected"))
@@ -133,9 +140,10 @@ export const encode = (requests: ReadonlyArray<TokenCreateRequest>): Result.Resu
   return Result.succeed(new TextEncoder().encode(`[${texts.join(",")}]`))
 }
 
-const withTyped = (
-  operations: Pick<TokenOperations["Service"], "createBatchEncoded" | "batchStatus">
-): TokenOperations["Service"] => ({
+/** All of the service but what is made of the rest. */
+type Untyped = Omit<TokenOperations["Service"], "createBatch">
+
+const withTyped = (operations: Untyped): TokenOperations["Service"] => ({
   ...operations,
   createBatch: (requests, options) =>
     Effect.suspend(() => Effect.fromResult(encode(requests))).pipe(
@@ -257,5 +265,6 @@ const make = Effect.gen(function* () {
     )
   )
 
-  return TokenOperations.of(withTyped({ createBatchEncoded, batchStatus }))
+  const { baseUrl, serviceId } = config
+  return TokenOperations.of(withTyped({ address: { baseUrl, serviceId }, createBatchEncoded, batchStatus }))
 })

@@ -109,9 +109,11 @@ class Builder {
   to = 0
   hash: Hash = createHash("sha256")
 
-  constructor(options: Options) {
+  constructor(options: Options, from = 0) {
     this.batchSize = options.batchSize ?? defaultBatchSize
     this.batchBytes = options.batchBytes ?? defaultBatchBytes
+    this.from = from
+    this.to = from
   }
 
   /** Whether there is something to wait for a batch to be closed. Blank lines may have been taken in nevertheless. */
@@ -170,6 +172,11 @@ class Builder {
     while (rejection < page.rejections.length) this.rejections.push(page.rejections[rejection++]!)
     consume(bytes.length)
     if (this.rejections.length >= (this.count === 0 ? maxRejections : maxRejections * 10)) yield this.close()
+  }
+
+  /** Takes a page in for a batch of any size; its rejections are known. */
+  addAll(page: RecordPage): void {
+    for (const _ of this.add({ ...page, rejections: [], recordsBefore: [] })) break
   }
 
   open(): Body {
@@ -241,13 +248,17 @@ const grown = (ends: Int32Array): Int32Array => {
   return larger
 }
 
-/** Cuts pages into portions. */
+/**
+ * Cuts pages into portions.
+ *
+ * @param from how many bytes of the input come before the pages
+ */
 export const fromPages =
-  (options: Options = {}) =>
+  (options: Options = {}, from = 0) =>
   <E, R>(pages: Stream.Stream<RecordPage, E, R>): Stream.Stream<Portion, E, R> =>
     Stream.transformPull(pages, (pull, scope) =>
       Effect.sync(() => {
-        const builder = new Builder(options)
+        const builder = new Builder(options, from)
         const pause = options.pause ?? "1 second"
         /** A pull that a pause has not interrupted, since that would lose what it has read. */
         let pulling: Fiber.Fiber<ReadonlyArray<RecordPage>, E | Cause.Done<void>> | undefined
@@ -292,13 +303,21 @@ export const fromPages =
       })
     )
 
+/** The records of pages as one batch, whatever their number: for a batch that was cut before. `undefined` if there are none. */
+export const whole = (pages: Iterable<RecordPage>): Batch | undefined => {
+  const builder = new Builder({ batchSize: Infinity, batchBytes: Infinity })
+  for (const page of pages) builder.addAll(page)
+  return builder.takeBatch()
+}
+
 /** Two batches of the first and second half of a batch's records, with bodies of their own. */
 export const halve = (batch: Batch): readonly [Batch, Batch] => {
   const middle = Math.ceil(batch.records / 2)
   return [part(batch, 0, middle), part(batch, middle, batch.records)]
 }
 
-const part = (batch: Batch, from: number, to: number): Batch => {
+/** A batch of some of a batch's records, `from` (inclusive) to `to` (exclusive), with a body of its own. */
+export const part = (batch: Batch, from: number, to: number): Batch => {
   const start = from === 0 ? 1 : batch.ends[from - 1]! + 1
   const end = batch.ends[to - 1]!
   const body = new Uint8Array(end - start + 2)

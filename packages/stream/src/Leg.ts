@@ -1,10 +1,11 @@
 /**
- * A leg: one process's share of a run. What its batches have to know of one another: whether the service has taken any, whether and
- * why the run stops, and where events go.
+ * A leg: one process's share of a run. What its batches have to know of one another: whether the service has taken any, how many may be
+ * in flight, whether and why the run stops, and where events go.
  *
  * A stop has two moments. When the leg is `stopping`, nothing more is read or submitted, and what waits for its next attempt waits no
  * longer. When it is `halted`, the grace of what is in flight is over as well.
  */
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
@@ -12,8 +13,17 @@ import type { RunEvent, StopReason } from "./RunEvent.ts"
 
 /** One process's share of a run. Its fields change as the leg goes on. */
 export interface Leg {
-  /** Passes an event on; waits while whoever reads them is slow. */
+  /**
+   * Says that something happened. The order of calls is the order of events. What is given waits until the event is written down and
+   * passed on.
+   */
   readonly emit: (event: RunEvent) => Effect.Effect<void>
+  /** A permit for each batch that may be in flight at once. */
+  readonly slots: Semaphore.Semaphore
+  /** The number of the batch that was intended last. */
+  lastBatch: number
+  /** When a create call that was no dry run last ended or was given up, in milliseconds since the Unix epoch; before any, when the leg began. */
+  lastSent: number
   /** Whether the service has taken a create call of this leg. */
   anyTaken: boolean
   /** Held by the one call that is made while nothing has been taken yet. */
@@ -25,10 +35,15 @@ export interface Leg {
 }
 
 /** A leg that has just begun. */
-export const make = (emit: Leg["emit"]): Effect.Effect<Leg> =>
+export const make = (
+  options: Pick<Leg, "emit"> & { readonly concurrency?: number; readonly lastBatch?: number }
+): Effect.Effect<Leg> =>
   Effect.gen(function* () {
     return {
-      emit,
+      emit: options.emit,
+      slots: yield* Semaphore.make(options.concurrency ?? 1),
+      lastBatch: options.lastBatch ?? 0,
+      lastSent: yield* Clock.currentTimeMillis,
       anyTaken: false,
       first: yield* Semaphore.make(1),
       stopped: false,
@@ -44,9 +59,16 @@ export const make = (emit: Leg["emit"]): Effect.Effect<Leg> =>
 export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
-  yield* leg.emit({ _tag: "RunStopping", reason, message })
-  yield* Deferred.succeed(leg.stopping, undefined)
+  yield* Effect.andThen(leg.emit({ _tag: "RunStopping", reason, message }), Deferred.succeed(leg.stopping, undefined))
 })
+
+/** Stops the leg because events cannot be written down any more. Gives the event that says so, which goes ahead of the unwritten ones. */
+export const fail = (leg: Leg, message: string): RunEvent | undefined => {
+  if (leg.stopped) return undefined
+  leg.stopped = true
+  Deferred.doneUnsafe(leg.stopping, Effect.void)
+  return { _tag: "RunStopping", reason: "JournalFailed", message }
+}
 
 /** Ends the leg. A stop that has begun is told first, and none can begin any more. */
 export const end = Effect.fnUntraced(function* (leg: Leg) {

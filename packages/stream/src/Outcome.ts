@@ -2,7 +2,8 @@
  * What became of an application's own values: the short-cut for those who have a stream of something and want tokens made of it.
  *
  * Every value comes out again, in a group with others that share its fate, so that an application can write the result back where
- * the value came from. Groups come in the order in which their fates are known.
+ * the value came from. Groups come in the order in which their fates are known; what is unresolved or not submitted comes last, since
+ * until the end it may still be found out. Such a run keeps no journal.
  *
  * @example
  * ```ts
@@ -31,15 +32,15 @@ import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import type { LineRange } from "./Batches.ts"
-import { RunReport, StopReason, type RunEvent } from "./RunEvent.ts"
+import { OpenBatches } from "./OpenBatches.ts"
+import { rejectionsOf, RunReport, StopReason, type RunEvent } from "./RunEvent.ts"
+import { none, RunJournal } from "./RunJournal.ts"
 import * as TokenBatchRun from "./TokenBatchRun.ts"
-import * as TokenRecords from "./TokenRecords.ts"
 
 /** Values with one fate. */
 export interface Outcome<A> {
   /** What became of them; see the six ends of a line. */
-  readonly end: "created" | "failed" | "rejected" | "unresolved" | "notSubmitted"
+  readonly end: "created" | "existing" | "failed" | "rejected" | "unresolved" | "notSubmitted"
   readonly values: ReadonlyArray<A>
   /** The service's code, or what stands for it. Empty for `created`. */
   readonly code: string
@@ -66,7 +67,7 @@ export const create =
   ): Stream.Stream<Outcome<A>, E | RunStopped, R | TokenOperations.TokenOperations> =>
     Stream.suspend(() => {
       const waiting = new Map<number, A>()
-      const lines = new Map<number, ReadonlyArray<LineRange>>()
+      const open = new OpenBatches()
       let count = 0
       let failure: Cause.Cause<E> | undefined
 
@@ -81,48 +82,45 @@ export const create =
         return taken
       }
 
-      const outcomes = (event: RunEvent): Stream.Stream<Outcome<A>, E | RunStopped> => {
+      const group = (
+        end: Outcome<A>["end"],
+        lines: ReadonlyArray<{ readonly from: number; readonly to: number }>,
+        { code, message }: Pick<Outcome<A>, "code" | "message">
+      ): Outcome<A> => ({ end, values: take(lines), code, message })
+
+      const groupsOf = (event: RunEvent): ReadonlyArray<Outcome<A>> => {
         switch (event._tag) {
-          case "BatchIntended":
-            lines.set(event.batch, event.lines)
-            return Stream.empty
-          case "BatchSplit":
-            lines.delete(event.batch)
-            return Stream.empty
-          case "LinesRejected":
-            return Stream.fromIterable(
-              event.rejections.map(({ field, line, reason }) => ({
-                end: "rejected" as const,
-                values: take([{ from: line, to: line }]),
+          case "BatchSucceeded":
+            return [group("created", open.get(event.batch)?.lines ?? [], { code: "", message: "" })]
+          case "BatchRefused":
+            return [group("failed", event.lines, event)]
+          case "RecordsSettled":
+            return [group(event.end, event.lines, event)]
+          case "RunFinished":
+            return open.leftovers().map((left) => group(left.end, left.lines, left))
+          default:
+            return rejectionsOf(event).map(({ field, line, reason }) =>
+              group("rejected", [{ from: line, to: line }], {
                 code: "REJECTED",
                 message: field === undefined ? reason : `${field} ${reason}`
-              }))
+              })
             )
-          case "BatchSucceeded": {
-            const created = take(lines.get(event.batch) ?? [])
-            lines.delete(event.batch)
-            return Stream.succeed({ end: "created", values: created, code: "", message: "" })
-          }
-          case "BatchFailed":
-          case "BatchUnresolved":
-          case "BatchRefused":
-          case "BatchNotSubmitted": {
-            lines.delete(event.batch)
-            const { code, message } = event
-            return Stream.succeed({ end: endOf[event._tag], values: take(event.lines), code, message })
-          }
-          case "RunFinished": {
-            if (failure !== undefined) return Stream.failCause(failure)
-            const { stopped } = event.report
-            return stopped === undefined
-              ? Stream.empty
-              : Stream.fail(
-                  new RunStopped({ reason: stopped.reason, reasonMessage: stopped.message, report: event.report })
-                )
-          }
-          default:
-            return Stream.empty
         }
+      }
+
+      const outcomes = (event: RunEvent): Stream.Stream<Outcome<A>, E | RunStopped> => {
+        const groups = Stream.fromIterable(groupsOf(event))
+        open.step(event)
+        if (event._tag !== "RunFinished") return groups
+        const { report } = event
+        const { stopped } = report
+        if (failure !== undefined) return Stream.concat(groups, Stream.failCause(failure))
+        return stopped === undefined
+          ? groups
+          : Stream.concat(
+              groups,
+              Stream.fail(new RunStopped({ reason: stopped.reason, reasonMessage: stopped.message, report }))
+            )
       }
 
       return values.pipe(
@@ -131,15 +129,10 @@ export const create =
           return request(value)
         }),
         Stream.tapCause((cause) => Effect.sync(() => void (failure = cause))),
-        (requests) => TokenRecords.fromRequests(requests, options),
-        (pages) => TokenBatchRun.fromPages(pages, options),
+        (requests) => TokenBatchRun.fromRequests(requests, options),
+        Stream.provideService(RunJournal, none),
+        // There is no journal, so there is nothing to resume.
+        Stream.orDie,
         Stream.flatMap(outcomes)
       )
     })
-
-const endOf = {
-  BatchFailed: "unresolved",
-  BatchUnresolved: "unresolved",
-  BatchRefused: "failed",
-  BatchNotSubmitted: "notSubmitted"
-} as const

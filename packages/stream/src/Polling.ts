@@ -24,7 +24,14 @@ export type Outcome =
       readonly tokenCount?: number
       readonly polls: number
     }
-  | { readonly _tag: "Unresolved"; readonly code: string; readonly message: string; readonly polls: number }
+  | {
+      readonly _tag: "Unresolved"
+      readonly code: string
+      readonly message: string
+      /** The service does not know the request ID: as good as no receipt. */
+      readonly lost: boolean
+      readonly polls: number
+    }
 
 /** Options of {@link poll}. */
 export interface Options {
@@ -41,6 +48,11 @@ export const defaultPollTimeout = Duration.minutes(15)
 /** Whether a failed poll shows that the service is there. */
 const isAnswer = (error: AuthleteError.AuthleteError): boolean =>
   (error._tag === "ResultError" || error._tag === "UnexpectedResponse") && error.status >= 400 && error.status < 500
+
+/** Whether a failed poll says that no batch has the request ID. Which code says so is published nowhere; a refusal of the request does. */
+const isUnknownId = (error: AuthleteError.AuthleteError): boolean =>
+  (error._tag === "ResultError" || error._tag === "UnexpectedResponse") &&
+  (error.status === 400 || error.status === 404 || error.status === 410)
 
 /**
  * Waits for the outcome of a batch. Never fails: what happened is the result.
@@ -68,10 +80,12 @@ export const poll = Effect.fnUntraced(function* (
   let answered = asked
   let last = { code: "NO_RESULT", message: "the service has not said how the batch ended" }
   let retryAfter = 0
+  let lost = false
 
-  const unresolved = (why: { readonly code: string; readonly message: string }): Outcome => ({
+  const unresolved = (why: { readonly code: string; readonly message: string }, lost = false): Outcome => ({
     _tag: "Unresolved",
     ...why,
+    lost,
     polls
   })
   const stopped = () =>
@@ -79,7 +93,7 @@ export const poll = Effect.fnUntraced(function* (
 
   for (;;) {
     const delay = yield* Effect.option(nextDelay(asked, undefined))
-    if (delay._tag === "None") return unresolved(last)
+    if (delay._tag === "None") return unresolved(last, lost)
     // As long as the service asks for, but not beyond the moment at which it has been away for too long.
     const wait = Math.min(retryAfter, Math.max(answered + awayLimit - asked, 0))
     const millis = Math.max(Duration.toMillis(delay.value[1]), wait)
@@ -98,6 +112,7 @@ export const poll = Effect.fnUntraced(function* (
       answered = now
     }
     asked = now
+    lost = Result.isFailure(answer) && isUnknownId(answer.failure)
 
     if (Result.isSuccess(answer)) {
       const status = answer.success
@@ -136,7 +151,7 @@ export const poll = Effect.fnUntraced(function* (
       }
     }
 
-    if (waited >= deadline) return unresolved(last)
+    if (waited >= deadline) return unresolved(last, lost)
     if (now - answered >= awayLimit) {
       yield* Leg.stop(leg, "GivenUp", `the service has not answered for too long: ${last.message}`)
       return unresolved(last)

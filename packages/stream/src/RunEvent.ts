@@ -1,10 +1,15 @@
 /**
  * What happens in a run, as data. Everything that anyone wants to know about a run is a fold over its events: the progress, the
- * report, what to do on resume.
+ * report, what to do on resume. A journal is these events written down, so they are plain JSON: what is encoded is what is there.
  *
  * Batches are numbered from 1 in the order in which they were intended. A batch that is split ends with `BatchSplit`; its parts are
  * batches of their own that name it as their parent. Every other batch ends with exactly one of `BatchSucceeded`, `BatchFailed`,
- * `BatchRefused`, `BatchUnresolved` and `BatchNotSubmitted`. No event holds a token value or a credential.
+ * `BatchRefused`, `BatchUnresolved` and `BatchNotSubmitted`, unless it is taken up again later (`BatchReopened`).
+ *
+ * Records of a batch that ended unresolved may be settled afterwards: by submitting them again, in batches that say which one they
+ * resolve (`resolves`), or by `RecordsSettled`. A run that goes on in another process says `RunResumed` there.
+ *
+ * No event holds a token value or a credential.
  */
 import * as Schema from "effect/Schema"
 import { ByteRange, LineRange } from "./Batches.ts"
@@ -12,32 +17,75 @@ import { Rejection } from "./TokenRecords.ts"
 
 const batch = Schema.Int
 const Millis = Schema.Number
+/** The batch whose records are submitted again, where that is what a batch is for. */
+const resolves = Schema.optionalKey(Schema.Int)
+/** From handing the batch in to its end. */
+const elapsed = Schema.optionalKey(Millis)
 
-/** The run begins. */
-export const RunStarted = Schema.TaggedStruct("RunStarted", {
-  runId: Schema.String,
-  /** Milliseconds since the Unix epoch. */
-  startedAt: Millis,
+/** The version of these events, as written to a journal: a reader refuses what is newer than itself. */
+export const format = 1
+
+/** What a run is: a leg that goes on with it must agree in all of this. */
+export const Pinned = Schema.Struct({
+  /** Where the tokens are made. */
+  address: Schema.Struct({ baseUrl: Schema.String, serviceId: Schema.String }),
   dryRun: Schema.Boolean,
   batchSize: Schema.Int,
   batchBytes: Schema.Int,
+  maxLineBytes: Schema.Int,
+  limit: Schema.optionalKey(Schema.Int),
+  allowUnknownFields: Schema.Boolean,
+  requireAccessToken: Schema.Boolean,
+  /** The inputs in their order: what identifies them, a path say, and what they are called in positions. */
+  inputs: Schema.Array(Schema.Struct({ identity: Schema.String, name: Schema.optionalKey(Schema.String) }))
+})
+export interface Pinned extends Schema.Schema.Type<typeof Pinned> {}
+
+/** The run begins. */
+export const RunStarted = Schema.TaggedStruct("RunStarted", {
+  /** The version of the events that follow. */
+  format: Schema.Int,
+  runId: Schema.String,
+  /** Milliseconds since the Unix epoch. */
+  startedAt: Millis,
   concurrency: Schema.Int,
-  limit: Schema.optionalKey(Schema.Int)
+  ...Pinned.fields,
+  /** Whether it is against a sandbox that is gone afterwards. */
+  sandbox: Schema.optionalKey(Schema.Literal(true))
 })
 
-/** Lines that cannot be records. */
-export const LinesRejected = Schema.TaggedStruct("LinesRejected", { rejections: Schema.NonEmptyArray(Rejection) })
+/** The run goes on in another process. What came before is what is known of it. */
+export const RunResumed = Schema.TaggedStruct("RunResumed", {
+  /** Milliseconds since the Unix epoch. */
+  at: Millis,
+  concurrency: Schema.Int,
+  /** Bytes at the end of the journal that were no whole event and were cut off. */
+  cutOff: Schema.optionalKey(Schema.Int)
+})
 
-/** A batch is about to be submitted. `bytes` and `digest` are of the input up to its end, for batches cut from the input. */
+/** Lines that cannot be records, in a stretch of the input without a batch. */
+export const LinesRejected = Schema.TaggedStruct("LinesRejected", {
+  rejections: Schema.NonEmptyArray(Rejection),
+  bytes: Schema.optionalKey(ByteRange),
+  digest: Schema.optionalKey(Schema.String)
+})
+
+/**
+ * A batch is about to be submitted. `bytes` and `digest` are of the stretch of input that it was cut from, and `rejections` are the
+ * lines in there that cannot be records: one event, so that what has been read is one offset.
+ */
 export const BatchIntended = Schema.TaggedStruct("BatchIntended", {
   batch,
   parent: Schema.optionalKey(Schema.Int),
+  resolves,
   records: Schema.Int,
   withoutAccessToken: Schema.Int,
   lines: Schema.Array(LineRange),
   bytes: Schema.optionalKey(ByteRange),
-  digest: Schema.optionalKey(Schema.String)
+  digest: Schema.optionalKey(Schema.String),
+  rejections: Schema.optionalKey(Schema.NonEmptyArray(Rejection))
 })
+export interface BatchIntended extends Schema.Schema.Type<typeof BatchIntended> {}
 
 /** A create call was answered so that it can be made again: the batch was certainly not taken, or this is a dry run. */
 export const BatchRetried = Schema.TaggedStruct("BatchRetried", {
@@ -48,6 +96,17 @@ export const BatchRetried = Schema.TaggedStruct("BatchRetried", {
   message: Schema.String,
   /** Milliseconds until the next attempt. */
   delay: Millis
+})
+
+/** The create call is about to be made again. */
+export const BatchAttempted = Schema.TaggedStruct("BatchAttempted", { batch })
+
+/** A batch that had ended in an earlier leg, or whose outcome was not waited for, is taken up again. */
+export const BatchReopened = Schema.TaggedStruct("BatchReopened", {
+  batch,
+  records: Schema.Int,
+  /** The end that it leaves. */
+  from: Schema.Literals(["unresolved", "notSubmitted"])
 })
 
 /** The service has taken the batch. */
@@ -66,21 +125,25 @@ export const BatchSplit = Schema.TaggedStruct("BatchSplit", {
 export const BatchSucceeded = Schema.TaggedStruct("BatchSucceeded", {
   batch,
   requestId: Schema.String,
+  resolves,
   records: Schema.Int,
-  polls: Schema.Int
+  polls: Schema.Int,
+  elapsed
 })
 
 /** The service gave the batch up, perhaps after doing a part of it: its records are unresolved. */
 export const BatchFailed = Schema.TaggedStruct("BatchFailed", {
   batch,
   requestId: Schema.String,
+  resolves,
   records: Schema.Int,
   lines: Schema.Array(LineRange),
   code: Schema.String,
   message: Schema.String,
   /** Tokens processed, as the service says. */
   tokenCount: Schema.optionalKey(Schema.Number),
-  polls: Schema.Int
+  polls: Schema.Int,
+  elapsed
 })
 
 /** The service denied this very record: it is failed. */
@@ -97,6 +160,9 @@ export const BatchRefused = Schema.TaggedStruct("BatchRefused", {
 export const BatchUnresolved = Schema.TaggedStruct("BatchUnresolved", {
   batch,
   requestId: Schema.optionalKey(Schema.String),
+  /** The service does not know the request ID any more, which is as good as no receipt. */
+  lost: Schema.optionalKey(Schema.Literal(true)),
+  resolves,
   records: Schema.Int,
   lines: Schema.Array(LineRange),
   code: Schema.String,
@@ -107,10 +173,48 @@ export const BatchUnresolved = Schema.TaggedStruct("BatchUnresolved", {
 /** The batch was read and certainly not taken. */
 export const BatchNotSubmitted = Schema.TaggedStruct("BatchNotSubmitted", {
   batch,
+  resolves,
   records: Schema.Int,
   lines: Schema.Array(LineRange),
   code: Schema.String,
   message: Schema.String
+})
+
+/** Everything else has ended; now it is found out what became of the records that are unresolved. */
+export const ResolutionStarted = Schema.TaggedStruct("ResolutionStarted", {
+  batches: Schema.Int,
+  records: Schema.Int,
+  /** Milliseconds waited before, so that nothing of ours is still at work. */
+  settle: Millis
+})
+
+/** What was tried before leaning on it: whether a dry run notices a token value that exists, and by which code. */
+export const Calibrated = Schema.TaggedStruct("Calibrated", {
+  field: Schema.Literals(["access", "refresh"]),
+  borneOut: Schema.Boolean,
+  code: Schema.optionalKey(Schema.String),
+  message: Schema.optionalKey(Schema.String)
+})
+
+/** Records of an unresolved batch whose end has been proved without submitting them again. */
+export const RecordsSettled = Schema.TaggedStruct("RecordsSettled", {
+  batch,
+  end: Schema.Literals(["existing", "failed"]),
+  records: Schema.Int,
+  lines: Schema.Array(LineRange),
+  code: Schema.String,
+  message: Schema.String,
+  /** Not proved: it was assumed that the service works in order. */
+  assumed: Schema.optionalKey(Schema.Literal(true))
+})
+
+/** A batch has been looked into as far as it goes for now. */
+export const BatchExamined = Schema.TaggedStruct("BatchExamined", {
+  batch,
+  /** Dry runs and submissions that it took. */
+  calls: Schema.Int,
+  /** Records that are still unresolved. */
+  left: Schema.Int
 })
 
 /** Why a run stops before the end of its input. */
@@ -128,7 +232,9 @@ export const StopReason = Schema.Literals([
   /** More lines were rejected than `maxRejects` allows. */
   "TooManyRejects",
   /** The input cannot be read on. */
-  "Unreadable"
+  "Unreadable",
+  /** What happens cannot be written down any more. */
+  "JournalFailed"
 ])
 export type StopReason = typeof StopReason.Type
 
@@ -175,6 +281,21 @@ export const RunReport = Schema.Struct({
   batches: BatchCounts,
   /** Records that were sent without an access token of their own. */
   withoutAccessToken: Schema.Int,
+  /** Records without an access token of their own that were sent again though the first might have been taken. */
+  possiblyTwice: Schema.Int,
+  /** Processes that had a share in it. */
+  legs: Schema.Int,
+  /** What it took to find out what became of unresolved records, and what that leans on. */
+  resolution: Schema.optionalKey(
+    Schema.Struct({
+      calls: Schema.Int,
+      /** Records called existing because the service was assumed to work in order. */
+      assumed: Schema.Int,
+      /** Whether a dry run was found to notice an access or a refresh token value that exists. */
+      access: Schema.optionalKey(Schema.Boolean),
+      refresh: Schema.optionalKey(Schema.Boolean)
+    })
+  ),
   polls: Schema.Int,
   elapsedMs: Millis,
   /** Why the run stopped early, if it did. */
@@ -188,9 +309,12 @@ export const RunFinished = Schema.TaggedStruct("RunFinished", { report: RunRepor
 /** Anything that happens in a run. */
 export const RunEvent = Schema.Union([
   RunStarted,
+  RunResumed,
   LinesRejected,
   BatchIntended,
   BatchRetried,
+  BatchAttempted,
+  BatchReopened,
   BatchAccepted,
   BatchSplit,
   BatchSucceeded,
@@ -198,8 +322,16 @@ export const RunEvent = Schema.Union([
   BatchRefused,
   BatchUnresolved,
   BatchNotSubmitted,
+  ResolutionStarted,
+  Calibrated,
+  RecordsSettled,
+  BatchExamined,
   RunStopping,
   InputEnded,
   RunFinished
 ])
 export type RunEvent = typeof RunEvent.Type
+
+/** The rejections that an event tells of. */
+export const rejectionsOf = (event: RunEvent): ReadonlyArray<Rejection> =>
+  event._tag === "LinesRejected" || event._tag === "BatchIntended" ? (event.rejections ?? []) : []

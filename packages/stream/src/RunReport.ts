@@ -14,6 +14,9 @@ export const fromState = (state: RunState, now: number): RunReport => ({
   records: state.records,
   batches: state.batches,
   withoutAccessToken: state.withoutAccessToken,
+  possiblyTwice: state.possiblyTwice,
+  legs: state.legs,
+  ...(state.resolution === undefined ? undefined : { resolution: state.resolution }),
   polls: state.polls,
   elapsedMs: now - state.startedAt,
   ...(state.stopped === undefined ? undefined : { stopped: state.stopped })
@@ -21,13 +24,13 @@ export const fromState = (state: RunState, now: number): RunReport => ({
 
 /**
  * The exit code of a run, the first that fits: 4 the credentials were refused; 2 the address was wrong and nothing was submitted; 3
- * something is unresolved or not submitted, or the input was not read to its end; 1 some records are failed or rejected; 0 all are
+ * something is unresolved or not submitted, the input was not read to its end, or what happened could not be written down; 1 some records are failed or rejected; 0 all are
  * created or existing.
  */
 export const exitCode = ({ batches, complete, records, stopped }: RunReport): 0 | 1 | 2 | 3 | 4 => {
   if (stopped?.reason === "CredentialsRefused") return 4
   if (stopped?.reason === "WrongAddress" && batches.submitted === 0) return 2
-  if (records.unresolved > 0 || records.notSubmitted > 0 || !complete) return 3
+  if (records.unresolved > 0 || records.notSubmitted > 0 || !complete || stopped?.reason === "JournalFailed") return 3
   if (records.failed > 0 || records.rejected > 0) return 1
   return 0
 }

@@ -1,7 +1,7 @@
 /**
  * The state of a run, folded from its events. Pure: the same events give the same state, live or read back.
  */
-import type { BatchCounts, RecordCounts, RunEvent, StopReason } from "./RunEvent.ts"
+import type { BatchCounts, RecordCounts, RunEvent, RunReport, StopReason } from "./RunEvent.ts"
 
 /** Where a run stands. */
 export interface RunState {
@@ -17,7 +17,15 @@ export interface RunState {
   /** Their records, and those of halves whose turn has not come: what was read and has not ended. */
   readonly recordsInFlight: number
   readonly withoutAccessToken: number
+  readonly possiblyTwice: number
   readonly polls: number
+  /** Processes that had a share in it so far. */
+  readonly legs: number
+  /** The longest time from handing a batch in to its result, in milliseconds. */
+  readonly longest: number
+  /** Whether it is being found out what became of unresolved records. */
+  readonly resolving: boolean
+  readonly resolution: RunReport["resolution"]
   /** How far the input has been cut into batches, in bytes. */
   readonly bytes: number
   readonly stopped: { readonly reason: StopReason; readonly message: string } | undefined
@@ -34,7 +42,12 @@ export const initial: RunState = {
   inFlight: 0,
   recordsInFlight: 0,
   withoutAccessToken: 0,
+  possiblyTwice: 0,
   polls: 0,
+  legs: 0,
+  longest: 0,
+  resolving: false,
+  resolution: undefined,
   bytes: 0,
   stopped: undefined
 }
@@ -45,10 +58,17 @@ const add = <A extends RecordCounts | BatchCounts>(counts: A, more: Partial<A>):
   return sum as A
 }
 
+interface BatchEnd {
+  readonly resolves?: number
+  readonly records: number
+  readonly polls?: number
+  readonly elapsed?: number
+}
+
 /** A batch ends: it and its records leave flight for where the event says. */
 const end = (
   state: RunState,
-  event: { readonly records: number; readonly polls?: number },
+  event: BatchEnd,
   records: Partial<RecordCounts>,
   batches: Partial<BatchCounts>
 ): RunState => ({
@@ -57,52 +77,110 @@ const end = (
   batches: add(state.batches, batches),
   inFlight: state.inFlight - 1,
   recordsInFlight: state.recordsInFlight - event.records,
-  polls: state.polls + (event.polls ?? 0)
+  polls: state.polls + (event.polls ?? 0),
+  longest: Math.max(state.longest, event.elapsed ?? 0)
 })
+
+/** A batch that was to resolve another one ends. Its records were unresolved and not in flight. */
+const endResolving = (state: RunState, event: BatchEnd, records: Partial<RecordCounts>): RunState => ({
+  ...end(state, { ...event, records: 0 }, records, {})
+})
+
+const read = (state: RunState, rejected: number, bytes: number | undefined): RunState => ({
+  ...state,
+  records: rejected === 0 ? state.records : add(state.records, { read: rejected, rejected }),
+  bytes: bytes ?? state.bytes
+})
+
+const noResolution = { calls: 0, assumed: 0 }
 
 /** The state after one more event. */
 export const step = (state: RunState, event: RunEvent): RunState => {
   switch (event._tag) {
     case "RunStarted":
-      return { ...state, runId: event.runId, startedAt: event.startedAt, dryRun: event.dryRun }
-    case "LinesRejected": {
-      const rejected = event.rejections.length
-      return { ...state, records: add(state.records, { read: rejected, rejected }) }
-    }
+      return { ...state, runId: event.runId, startedAt: event.startedAt, dryRun: event.dryRun, legs: 1 }
+    case "RunResumed":
+      // Whether and why the run stopped, and whether the input was read, is for the new leg to say.
+      return { ...state, legs: state.legs + 1, complete: false, stopped: undefined, resolving: false }
+    case "LinesRejected":
+      return read(state, event.rejections.length, event.bytes?.to)
     case "BatchIntended": {
       const inFlight = state.inFlight + 1
+      if (event.resolves !== undefined) {
+        return { ...state, inFlight, possiblyTwice: state.possiblyTwice + event.withoutAccessToken }
+      }
       if (event.parent !== undefined) return { ...state, inFlight }
+      const { records, withoutAccessToken } = event
+      const before = read(state, event.rejections?.length ?? 0, event.bytes?.to)
+      return {
+        ...before,
+        inFlight,
+        recordsInFlight: state.recordsInFlight + records,
+        records: add(before.records, { read: records }),
+        withoutAccessToken: state.withoutAccessToken + withoutAccessToken
+      }
+    }
+    case "BatchReopened": {
+      const { from, records } = event
       return {
         ...state,
-        inFlight,
-        recordsInFlight: state.recordsInFlight + event.records,
-        records: add(state.records, { read: event.records }),
-        withoutAccessToken: state.withoutAccessToken + event.withoutAccessToken,
-        bytes: event.bytes?.to ?? state.bytes
+        inFlight: state.inFlight + 1,
+        recordsInFlight: state.recordsInFlight + records,
+        records: add(state.records, { [from]: -records }),
+        batches: from === "unresolved" ? add(state.batches, { submitted: -1, unresolved: -1 }) : state.batches
       }
     }
     case "BatchRetried":
+    case "BatchAttempted":
     case "BatchAccepted":
       return state
     case "BatchSplit":
       // Its records stay in flight, as those of its halves.
       return { ...state, inFlight: state.inFlight - 1, polls: state.polls + event.polls }
     case "BatchSucceeded":
-      return end(state, event, { created: event.records }, { submitted: 1, succeeded: 1 })
+      return event.resolves === undefined
+        ? end(state, event, { created: event.records }, { submitted: 1, succeeded: 1 })
+        : endResolving(state, event, { created: event.records, unresolved: -event.records })
     case "BatchFailed":
-      return end(state, event, { unresolved: event.records }, { submitted: 1, failed: 1 })
+      return event.resolves === undefined
+        ? end(state, event, { unresolved: event.records }, { submitted: 1, failed: 1 })
+        : endResolving(state, event, {})
     case "BatchRefused":
       return end(state, event, { failed: event.records }, { submitted: 1, failed: 1 })
     case "BatchUnresolved":
-      return end(state, event, { unresolved: event.records }, { submitted: 1, unresolved: 1 })
+      return event.resolves === undefined
+        ? end(state, event, { unresolved: event.records }, { submitted: 1, unresolved: 1 })
+        : endResolving(state, event, {})
     case "BatchNotSubmitted":
-      return end(state, event, { notSubmitted: event.records }, {})
+      return event.resolves === undefined
+        ? end(state, event, { notSubmitted: event.records }, {})
+        : endResolving(state, event, {})
+    case "ResolutionStarted":
+      return { ...state, resolving: true, resolution: state.resolution ?? noResolution }
+    case "Calibrated":
+      return { ...state, resolution: { ...(state.resolution ?? noResolution), [event.field]: event.borneOut } }
+    case "RecordsSettled": {
+      const { assumed, records } = event
+      return {
+        ...state,
+        records: add(state.records, { [event.end]: records, unresolved: -records }),
+        resolution:
+          assumed === undefined
+            ? state.resolution
+            : { ...(state.resolution ?? noResolution), assumed: (state.resolution?.assumed ?? 0) + records }
+      }
+    }
+    case "BatchExamined":
+      return {
+        ...state,
+        resolution: { ...(state.resolution ?? noResolution), calls: (state.resolution?.calls ?? 0) + event.calls }
+      }
     case "RunStopping":
       // The first reason is the reason.
       return { ...state, stopped: state.stopped ?? { reason: event.reason, message: event.message } }
     case "InputEnded":
       return { ...state, complete: event.complete, bytes: event.bytes }
     case "RunFinished":
-      return state
+      return { ...state, resolving: false }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * From a batch to its receipt: makes the create call, and again where the batch was certainly not taken.
  *
- * What an answer means is said by `CreateAnswer` alone; here is what is done about it. A batch that may have been taken is never sent
+ * What an answer means is said by `CreateAnswer` alone; here is what is done about it. Every attempt after the first is told before it is
+ * made (`BatchAttempted`), so that a journal never calls a batch certainly not taken that is on its way. A batch that may have been taken is never sent
  * again, except under a dry run, where nothing can be created. The first batch of a leg goes alone until one is taken, so that a
  * wrong address or credential costs one call.
  */
@@ -52,10 +53,13 @@ export const defaultRetrySchedule: Schedule.Schedule<unknown, NotTaken> = Schedu
   )
 )
 
-/** A batch to be handed in: its number in the run, and its body. */
+/** A batch to be handed in. */
 export interface Job {
-  readonly batch: number
+  /** Its number in the run. Calls without one are told to nobody. */
+  readonly batch?: number | undefined
   readonly body: Uint8Array
+  /** Whether it was handed in before and certainly not taken: this attempt has to be told as well then. */
+  readonly again?: boolean | undefined
 }
 
 /** Hands a batch in. Never fails: what happened is the result. */
@@ -76,24 +80,26 @@ export const submit = Effect.fnUntraced(function* (
 
 const attempts = Effect.fnUntraced(function* (
   leg: Leg.Leg,
-  { batch, body }: Job,
+  { again = false, batch, body }: Job,
   { dryRun = false, giveUpAfter = defaultGiveUpAfter, retrySchedule = defaultRetrySchedule }: Options
 ): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
   const operations = yield* TokenOperations.TokenOperations
   const nextDelay = yield* Schedule.toStep(retrySchedule)
   let notTakenSince: number | undefined
   let last = { code: "STOPPED", message: "the run stopped before the batch was sent" }
+  const call = Effect.ensuring(
+    Effect.result(operations.createBatchEncoded(body, { dryRun })),
+    dryRun ? Effect.void : Effect.map(Clock.currentTimeMillis, (now) => void (leg.lastSent = now))
+  )
   for (let attempt = 1; ; attempt++) {
+    if (batch !== undefined && (again || attempt > 1) && !leg.stopped)
+      yield* leg.emit({ _tag: "BatchAttempted", batch })
     if (leg.stopped) {
       yield* Deferred.await(leg.stopping)
       return { _tag: "NotSubmitted", ...last }
     }
 
-    const answer = yield* Leg.untilHalted(
-      leg,
-      Effect.result(operations.createBatchEncoded(body, { dryRun })),
-      () => "halted" as const
-    )
+    const answer = yield* Leg.untilHalted(leg, call, () => "halted" as const)
     if (answer === "halted") {
       const message = "the run stopped before the service had answered"
       return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
@@ -127,7 +133,7 @@ const attempts = Effect.fnUntraced(function* (
       yield* Leg.stop(leg, "GivenUp", `the service has not taken a batch for too long: ${last.message}`)
       return { _tag: "NotSubmitted", ...last }
     }
-    yield* leg.emit({ _tag: "BatchRetried", batch, attempt, ...last, delay: millis })
+    if (batch !== undefined) yield* leg.emit({ _tag: "BatchRetried", batch, attempt, ...last, delay: millis })
     yield* Leg.sleepUnlessStopping(leg, millis)
   }
 })

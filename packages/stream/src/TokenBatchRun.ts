@@ -4,37 +4,45 @@
  * ```
  * inputs -> TokenRecords -> Batches -> (a slot) -> Submission -> Polling
  *                              |                       |            |
- *                              +------ RunEvent -------+------------+
+ *                              +------ RunEvent -------+------------+--> journal --> the stream
  * ```
  *
- * Portions come in the order of the input, and their events with them. A batch takes a slot, of which there are `concurrency`, from
- * before its intent until its end; then each batch is an effect of its own that never fails and tells what happened. A batch that was
- * refused is split under its slot, depth first, with its second half in a slot of its own where one is free; each half is intended
- * when its turn comes.
+ * Portions come in the order of the input, and their intents with them. A batch takes a slot, of which there are `concurrency`, from
+ * before its intent until its end; then each batch is an effect of its own that never fails and tells what happened (`Delivery`). When
+ * all have ended, what is unresolved is looked into (`Resolution`).
+ *
+ * With a `RunJournal` that holds events of this run, the run goes on: its stream begins with those events, so that a fold over it covers
+ * the whole run, then says `RunResumed`. The input is held against what was read of it before anything is sent.
  *
  * Interrupting the stream ends everything at once. The option `stop` ends it in order: nothing more is read, what is in flight gets its
  * grace, and the last event is still `RunFinished`.
  */
-import { Secrets, type TokenOperations } from "@tokenbatch/core"
+import { TokenOperations, type TokenCreateRequest } from "@tokenbatch/core"
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import * as Batches from "./Batches.ts"
+import * as Delivery from "./Delivery.ts"
+import * as EventLog from "./EventLog.ts"
+import * as InputReader from "./InputReader.ts"
 import * as Leg from "./Leg.ts"
-import * as Polling from "./Polling.ts"
-import type { RunEvent } from "./RunEvent.ts"
+import { OpenBatches } from "./OpenBatches.ts"
+import type * as Polling from "./Polling.ts"
+import * as Recall from "./Recall.ts"
+import * as Resolving from "./Resolving.ts"
+import * as Resumption from "./Resumption.ts"
+import { format, type Pinned, type RunEvent } from "./RunEvent.ts"
+import { RunJournal, type JournalError } from "./RunJournal.ts"
 import * as RunReport from "./RunReport.ts"
 import * as RunState from "./RunState.ts"
-import * as Submission from "./Submission.ts"
+import type * as Submission from "./Submission.ts"
 import * as TokenRecords from "./TokenRecords.ts"
 
 /** Options of a run, with those of its stages. */
@@ -51,7 +59,12 @@ export interface Options extends TokenRecords.Options, Batches.Options, Submissi
   readonly stop?: Effect.Effect<unknown> | undefined
   /** How long what is in flight may still take after `stop`. Default 10 seconds. */
   readonly grace?: Duration.Input | undefined
+  /** Says in the first event that the service is a sandbox that will be gone. Default false. */
+  readonly sandbox?: boolean | undefined
 }
+
+/** Why a run that was begun before cannot go on. Nothing was sent. */
+export type ResumeError = Resumption.CannotResume | JournalError
 
 export const defaultConcurrency = 16
 
@@ -61,26 +74,34 @@ const eventBuffer = 256
 /** As many refused batches in a row are a systematic refusal. */
 const systematic = 3
 
-/** Runs the records of pages. The stream never fails: an input that cannot be read on stops the run. */
-export const fromPages = <E, R>(
-  pages: Stream.Stream<TokenRecords.RecordPage, E, R>,
+/**
+ * Runs the records of inputs, one after another. An input that cannot be read on stops the run, which is no failure of the stream;
+ * only a run that was begun before can fail, and then before anything is sent.
+ */
+export const fromInputs = <E, R>(
+  inputs: Iterable<TokenRecords.Input<E, R>>,
   options: Options = {}
-): Stream.Stream<RunEvent, never, R | TokenOperations.TokenOperations> =>
-  Stream.callback<RunEvent, never, R | TokenOperations.TokenOperations>(
+): Stream.Stream<RunEvent, ResumeError, R | TokenOperations.TokenOperations> =>
+  Stream.callback<RunEvent, ResumeError, R | TokenOperations.TokenOperations>(
     (queue) => {
       checkOptions(options)
-      return Effect.andThen(run(pages, options, queue), Queue.end(queue))
+      return Effect.matchCauseEffect(run([...inputs], options, queue), {
+        onSuccess: () => Queue.end(queue),
+        onFailure: (cause) => Queue.failCause(queue, cause)
+      })
     },
     { bufferSize: eventBuffer }
   )
 
-/** Runs the records of inputs, one after another. */
-export const fromInputs = <E, R>(inputs: Iterable<TokenRecords.Input<E, R>>, options: Options = {}) =>
-  fromPages(TokenRecords.fromInputs(inputs, options), options)
-
-/** Runs the records of one input. */
+/** Runs the records of one input, which is read once. */
 export const fromBytes = <E, R>(bytes: Stream.Stream<Uint8Array, E, R>, options: Options = {}) =>
-  fromPages(TokenRecords.fromBytes(bytes, options), options)
+  fromInputs([{ bytes }], options)
+
+/** Runs typed requests: value `n` of the stream, from 1, is line `n`. */
+export const fromRequests = <E, R>(
+  requests: Stream.Stream<TokenCreateRequest.TokenCreateRequest, E, R>,
+  options: Options = {}
+) => Stream.suspend(() => fromInputs([TokenRecords.inputFromRequests(requests)], options))
 
 /** Numbers that would have a run wait for ever, or close no batch, are a mistake of whoever wrote them: the stream dies of it. */
 const checkOptions = (options: Options) => {
@@ -97,32 +118,88 @@ const newRunId = Effect.map(
   (now) => `${new Date(now).toISOString().replace(/[-:]|\.\d+/g, "")}-${randomBytes(3).toString("hex")}`
 )
 
-const run = Effect.fnUntraced(function* <E, R>(
-  pages: Stream.Stream<TokenRecords.RecordPage, E, R>,
+const pinnedBy = (
+  inputs: ReadonlyArray<TokenRecords.Input<unknown, unknown>>,
   options: Options,
-  queue: Queue.Enqueue<RunEvent, Cause.Done>
-): Effect.fn.Return<void, never, R | TokenOperations.TokenOperations | Scope.Scope> {
-  const concurrency = options.concurrency ?? defaultConcurrency
-  let state = RunState.initial
-  const emit = (event: RunEvent) => {
-    state = RunState.step(state, event)
-    return Queue.offer(queue, event)
-  }
-  const leg = yield* Leg.make(emit)
-  const slots = yield* Semaphore.make(concurrency)
-  const streak = makeStreak()
-  let batches = 0
+  address: TokenOperations.Address
+): Pinned => ({
+  address,
+  dryRun: options.dryRun ?? false,
+  batchSize: options.batchSize ?? Batches.defaultBatchSize,
+  batchBytes: options.batchBytes ?? Batches.defaultBatchBytes,
+  maxLineBytes: options.maxLineBytes ?? TokenRecords.defaultMaxLineBytes,
+  ...(options.limit === undefined ? undefined : { limit: options.limit }),
+  allowUnknownFields: options.allowUnknownFields ?? false,
+  requireAccessToken: options.requireAccessToken ?? false,
+  inputs: inputs.map(({ identity, name }) => ({
+    identity: identity ?? name ?? "",
+    ...(name === undefined ? undefined : { name })
+  }))
+})
 
-  yield* emit({
-    _tag: "RunStarted",
-    runId: options.runId ?? (yield* newRunId),
-    startedAt: yield* Clock.currentTimeMillis,
-    dryRun: options.dryRun ?? false,
-    batchSize: options.batchSize ?? Batches.defaultBatchSize,
-    batchBytes: options.batchBytes ?? Batches.defaultBatchBytes,
-    concurrency,
-    ...(options.limit === undefined ? undefined : { limit: options.limit })
+const run = Effect.fnUntraced(function* <E, R>(
+  inputs: ReadonlyArray<TokenRecords.Input<E, R>>,
+  options: Options,
+  queue: Queue.Enqueue<RunEvent, ResumeError | Cause.Done>
+): Effect.fn.Return<void, ResumeError, R | TokenOperations.TokenOperations | Scope.Scope> {
+  const { address } = yield* TokenOperations.TokenOperations
+  const concurrency = options.concurrency ?? defaultConcurrency
+  const journal = yield* RunJournal
+  const pinned = pinnedBy(inputs, options, address)
+
+  // What is known: everything that follows is a fold over the events.
+  let state = RunState.initial
+  const open = new OpenBatches()
+  const fold = (event: RunEvent) => {
+    state = RunState.step(state, event)
+    open.step(event)
+  }
+
+  const cuts: Array<Resumption.Cut> = []
+  yield* Stream.runForEach(
+    journal.history,
+    Effect.fnUntraced(function* (event) {
+      if (event._tag === "RunStarted") yield* Resumption.checkPinned(event, pinned)
+      fold(event)
+      const cut = Resumption.cutOf(event)
+      if (cut !== undefined) cuts.push(cut)
+      yield* Queue.offer(queue, event)
+    })
+  )
+  const resumed = journal.begun
+  const pending = Resolving.pendingIn(open)
+
+  const log = yield* EventLog.make({
+    journal,
+    fold,
+    pass: (events) => Effect.asVoid(Queue.offerAll(queue, events)),
+    failed: (error) => Leg.fail(leg, error.message)
   })
+  const leg: Leg.Leg = yield* Leg.make({ emit: log, concurrency, lastBatch: open.last })
+
+  const reader = yield* InputReader.make(inputs)
+  const recall = Recall.make(inputs, options)
+  if (resumed) yield* recall.check(reader, cuts, open)
+  const rest = resumed ? yield* Resumption.rest(reader, options) : inputs.map((input) => ({ input, start: undefined }))
+
+  yield* leg.emit(
+    resumed
+      ? {
+          _tag: "RunResumed",
+          at: yield* Clock.currentTimeMillis,
+          concurrency,
+          ...(journal.cutOff > 0 ? { cutOff: journal.cutOff } : undefined)
+        }
+      : {
+          _tag: "RunStarted",
+          format,
+          runId: options.runId ?? (yield* newRunId),
+          startedAt: yield* Clock.currentTimeMillis,
+          concurrency,
+          ...pinned,
+          ...(options.sandbox === true ? { sandbox: true as const } : undefined)
+        }
+  )
 
   // Forked in the run's scope, so that it ends with it.
   yield* Effect.forkScoped(
@@ -134,124 +211,15 @@ const run = Effect.fnUntraced(function* <E, R>(
     })
   )
 
-  const intend = Effect.fnUntraced(function* (
-    batch: Batches.Batch,
-    from: { readonly parent: number } | Pick<Batches.Portion, "bytes" | "digest">
-  ) {
-    const index = ++batches
-    yield* emit({
-      _tag: "BatchIntended",
-      batch: index,
-      records: batch.records,
-      withoutAccessToken: batch.withoutAccessToken,
-      lines: batch.lines,
-      ...("parent" in from ? { parent: from.parent } : { bytes: from.bytes, digest: from.digest })
-    })
-    return index
-  })
-
-  /** Sees one batch to its end, and gives how it ended. */
-  const process: (index: number, batch: Batches.Batch) => Effect.Effect<Ended, never, TokenOperations.TokenOperations> =
-    Effect.fnUntraced(function* (index, batch) {
-      const { lines, records } = batch
-      const submitted = yield* Submission.submit(leg, { batch: index, body: batch.body }, options)
-      switch (submitted._tag) {
-        case "NotSubmitted":
-        case "InDoubt": {
-          const { code, message } = submitted
-          yield* emit(
-            submitted._tag === "InDoubt"
-              ? { _tag: "BatchUnresolved", batch: index, records, lines, code, message, polls: 0 }
-              : { _tag: "BatchNotSubmitted", batch: index, records, lines, code, message }
-          )
-          return undecided
-        }
-        case "Refused":
-          return yield* deny(index, batch, { ...submitted, polls: 0 })
-        case "Taken": {
-          const { requestId } = submitted.receipt
-          yield* emit({ _tag: "BatchAccepted", batch: index, requestId })
-          const outcome = yield* Polling.poll(leg, requestId, () => Secrets.tokenValues(batch.body), options)
-          const { polls } = outcome
-          switch (outcome._tag) {
-            case "Succeeded":
-              yield* emit({ _tag: "BatchSucceeded", batch: index, requestId, records, polls })
-              return { succeeded: true, codes: [] }
-            case "Unresolved": {
-              const { code, message } = outcome
-              yield* emit({ _tag: "BatchUnresolved", batch: index, requestId, records, lines, code, message, polls })
-              return undecided
-            }
-            case "Failed": {
-              // A dry run creates nothing, so its failure denies what it isolates. A real one may have been carried out in part.
-              if (options.dryRun === true) return yield* deny(index, batch, outcome)
-              const { _tag: _, ...why } = outcome
-              yield* emit({ _tag: "BatchFailed", batch: index, requestId, records, lines, ...why })
-              return { succeeded: false, codes: [outcome.code] }
-            }
-          }
-        }
-      }
-    })
-
-  /** A batch of which nothing was taken: in two halves; a single record is failed. */
-  const deny = Effect.fnUntraced(function* (
-    index: number,
-    batch: Batches.Batch,
-    { code, message, polls }: { readonly code: string; readonly message: string; readonly polls: number }
-  ): Effect.fn.Return<Ended, never, TokenOperations.TokenOperations> {
-    if (batch.records === 1) {
-      yield* emit({ _tag: "BatchRefused", batch: index, records: 1, lines: batch.lines, code, message, polls })
-      return { succeeded: false, codes: [code] }
-    }
-    yield* emit({ _tag: "BatchSplit", batch: index, records: batch.records, code, message, polls })
-    // A part is intended when it has a slot, so that no more than `concurrency` batches are between intent and outcome.
-    const seeThrough = (part: Batches.Batch) =>
-      Effect.flatMap(intend(part, { parent: index }), (partIndex) => process(partIndex, part))
-    const [first, second] = Batches.halve(batch)
-    const ahead = yield* Effect.forkChild(slots.withPermitsIfAvailable(1)(seeThrough(second)))
-    const firstEnded = yield* seeThrough(first)
-    const inOtherSlot = yield* Fiber.join(ahead)
-    const secondEnded = inOtherSlot._tag === "Some" ? inOtherSlot.value : yield* seeThrough(second)
-    return {
-      succeeded: firstEnded.succeeded || secondEnded.succeeded,
-      codes: [...new Set([...firstEnded.codes, ...secondEnded.codes])]
-    }
-  })
-
-  const processFromInput = Effect.fnUntraced(function* (index: number, batch: Batches.Batch) {
-    const ended = yield* process(index, batch)
-    const code = streak(ended)
-    if (code !== undefined && options.keepGoing !== true) {
-      yield* Leg.stop(
-        leg,
-        "SystematicRefusal",
-        `the last ${systematic} batches all ended with ${code}, and none succeeded between`
-      )
-    }
-  })
-
+  const deliveryOptions: Delivery.Options = { ...options, onCreated: recall.created, onUndecided: recall.undecided }
   const fibers = yield* FiberSet.make<unknown>()
-  let bytes = 0
+  const streak = makeStreak()
 
-  const take = Effect.fnUntraced(function* (portion: Batches.Portion) {
-    const { batch, rejections } = portion
-    bytes = portion.bytes.to
-    if (rejections.length > 0) {
-      yield* emit({
-        _tag: "LinesRejected",
-        rejections: rejections as [TokenRecords.Rejection, ...Array<TokenRecords.Rejection>]
-      })
-      if (state.records.rejected > (options.maxRejects ?? Infinity)) {
-        yield* Leg.stop(leg, "TooManyRejects", `more than ${options.maxRejects} lines were rejected`)
-      }
-    }
-    if (batch === undefined) return
-    yield* slots.take(1)
-    const index = yield* intend(batch, portion)
-    yield* FiberSet.run(
+  /** Sees a batch through in a fiber of its own, which gives its slot back. */
+  const inFlight = (batch: Batches.Batch, effect: Effect.Effect<unknown, never, TokenOperations.TokenOperations>) =>
+    FiberSet.run(
       fibers,
-      processFromInput(index, batch).pipe(
+      effect.pipe(
         // A batch that met a defect has no end that could be told: the stream dies of it rather than finish without.
         Effect.catchCause((cause) =>
           Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Queue.failCause(queue, cause)
@@ -259,15 +227,58 @@ const run = Effect.fnUntraced(function* <E, R>(
         Effect.ensuring(
           Effect.suspend(() => {
             batch.release()
-            return slots.release(1)
+            return leg.slots.release(1)
           })
         )
       )
     )
+
+  if (resumed) {
+    yield* Resolving.closeInterrupted(leg, open)
+    for (const { batch, entry } of recall.takenUp()) {
+      yield* leg.slots.take(1)
+      yield* inFlight(batch, Delivery.takeUp(leg, open, entry, batch, deliveryOptions))
+    }
+  }
+
+  const judge = Effect.fnUntraced(function* (ended: Delivery.Ended) {
+    const code = streak(ended)
+    if (code === undefined || options.keepGoing === true) return
+    const message = `the last ${systematic} batches all ended with ${code}, and none succeeded between`
+    yield* Leg.stop(leg, "SystematicRefusal", message)
   })
 
+  const checkRejects = Effect.suspend(() =>
+    state.records.rejected > (options.maxRejects ?? Infinity)
+      ? Leg.stop(leg, "TooManyRejects", `more than ${options.maxRejects} lines were rejected`)
+      : Effect.void
+  )
+
+  let bytes = state.bytes
+
+  const take = Effect.fnUntraced(function* (portion: Batches.Portion) {
+    const { batch, digest, rejections } = portion
+    bytes = portion.bytes.to
+    if (batch === undefined) {
+      if (rejections.length === 0) return
+      const [first, ...more] = rejections
+      yield* leg.emit({ _tag: "LinesRejected", rejections: [first!, ...more], bytes: portion.bytes, digest })
+      return yield* checkRejects
+    }
+    yield* leg.slots.take(1)
+    const { event, index } = Delivery.intent(leg, batch, portion)
+    // Said now, in the order of the input; waited for by the batch, so that the next ones can be read and written down with it.
+    const said = leg.emit(event)
+    yield* inFlight(
+      batch,
+      Effect.andThen(said, Delivery.deliver(leg, { index, batch }, deliveryOptions)).pipe(Effect.flatMap(judge))
+    )
+    if (rejections.length > 0) yield* checkRejects
+  })
+
+  const pages = TokenRecords.fromRest(rest, options, state.records.read - state.records.rejected)
   yield* pages.pipe(
-    Batches.fromPages(options),
+    Batches.fromPages(options, bytes),
     Stream.interruptWhen(Deferred.await(leg.stopping)),
     Stream.runForEach(take),
     Effect.catchCause((cause) =>
@@ -276,26 +287,20 @@ const run = Effect.fnUntraced(function* <E, R>(
         : Leg.stop(leg, "Unreadable", describe(cause))
     )
   )
-  yield* emit({ _tag: "InputEnded", complete: !leg.stopped, bytes })
+  yield* leg.emit({ _tag: "InputEnded", complete: !leg.stopped, bytes })
   yield* FiberSet.awaitEmpty(fibers)
+  if (options.dryRun !== true)
+    yield* Resolving.resolve({ leg, open, recall, pending, state: () => state }, deliveryOptions)
   yield* Leg.end(leg)
-  yield* emit({ _tag: "RunFinished", report: RunReport.fromState(state, yield* Clock.currentTimeMillis) })
+  // Should it not be written: it says nothing that is not written before.
+  yield* leg.emit({ _tag: "RunFinished", report: RunReport.fromState(state, yield* Clock.currentTimeMillis) })
 })
-
-/** How a batch ended, its parts together: whether anything succeeded, and the codes of what was refused or failed. */
-interface Ended {
-  readonly succeeded: boolean
-  readonly codes: ReadonlyArray<string>
-}
-
-/** Ended without a verdict of the service. */
-const undecided: Ended = { succeeded: false, codes: [] }
 
 /** Counts batches of the input that were refused or failed with one code and nothing between; gives the code at the third. */
 const makeStreak = () => {
   let code: string | undefined
   let length = 0
-  return (ended: Ended): string | undefined => {
+  return (ended: Delivery.Ended): string | undefined => {
     if (ended.succeeded) length = 0
     else if (ended.codes.length > 0) {
       const same = ended.codes.length === 1 && ended.codes[0] === code

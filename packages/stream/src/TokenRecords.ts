@@ -15,6 +15,7 @@
  * typed arrays that the next page reuses.
  */
 import { TokenCreateRequest } from "@tokenbatch/core"
+import * as Iterable from "effect/Iterable"
 import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
@@ -67,8 +68,28 @@ export interface RecordPage {
 /** One source of bytes, and what to call it in positions. */
 export interface Input<E = never, R = never> {
   readonly name?: string | undefined
+  /** Each chunk need only be valid until the next one is pulled. */
   readonly bytes: Stream.Stream<Uint8Array, E, R>
+  /**
+   * Whether `bytes` can be run again and gives the same then, as a file does and a pipe does not. What is unresolved is read again at
+   * the end of a run; of what cannot be read again some is kept. Default false.
+   */
+  readonly repeatable?: boolean | undefined
+  /** What the input is, for a run that goes on in another process: a path, say. Default: its name. */
+  readonly identity?: string | undefined
+  /** Why lines that are no JSON cannot be records, by their numbers, where whoever made them knows better. */
+  readonly violations?: Map<number, TokenCreateRequest.Violation> | undefined
 }
+
+/** A place in an input to begin at: how many lines and bytes come before, and how many bytes of a line that is not at its end. */
+export interface LineStart {
+  readonly line: number
+  readonly offset: number
+  readonly lineLength: number
+}
+
+/** Where an input begins. */
+export const lineOne: LineStart = { line: 1, offset: 0, lineLength: 0 }
 
 /** Options of {@link fromInputs}. */
 export interface Options extends TokenCreateRequest.CheckOptions {
@@ -118,6 +139,7 @@ class Framer {
   readonly check: ReturnType<typeof TokenCreateRequest.makeCheck>
   readonly onRejectedLine: Options["onRejectedLine"]
   readonly progress: Progress
+  readonly violations: Input["violations"]
 
   /** The line that the next byte belongs to, and where it began. */
   line = 1
@@ -136,13 +158,23 @@ class Framer {
   rejections: Array<Rejection> = []
   recordsBefore: Array<number> = []
 
-  constructor(file: string | undefined, options: Options, progress: Progress) {
-    this.file = file
+  constructor(
+    { name, violations }: Pick<Input, "name" | "violations">,
+    options: Options,
+    progress: Progress,
+    start: LineStart = lineOne
+  ) {
+    this.file = name
+    this.violations = violations
+    this.line = start.line
+    this.lineOffset = start.offset
     this.maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
     this.limit = options.limit ?? Infinity
     this.check = TokenCreateRequest.makeCheck(options)
     this.onRejectedLine = options.onRejectedLine
     this.progress = progress
+    // Inside a line that was rejected for its length.
+    this.skipping = start.lineLength > this.maxLineBytes
   }
 
   get done(): boolean {
@@ -281,6 +313,14 @@ class Framer {
     const text = ascii ?? bytes.utf8Slice(start, end)
     const value = parse(text)
     if (value === unparsed) {
+      const known = this.violations?.get(this.line)
+      if (known !== undefined) {
+        this.violations!.delete(this.line)
+        return this.rejectLine(bytes, start, end, {
+          reason: known.message,
+          field: TokenCreateRequest.formatPath(known.path)
+        })
+      }
       const { column, reason } = findMalformed(text)
       return this.rejectLine(bytes, start, end, { reason: `malformed JSON: ${reason}`, column })
     }
@@ -382,12 +422,48 @@ export const fromInputs = <E, R>(
   inputs: Iterable<Input<E, R>>,
   options: Options = {}
 ): Stream.Stream<RecordPage, E, R> =>
+  fromRest(
+    Iterable.map(inputs, (input) => ({ input, start: undefined })),
+    options
+  )
+
+/**
+ * The records of what is left of inputs.
+ *
+ * @param records how many there were before, which count for the limit
+ */
+export const fromRest = <E, R>(
+  rest: Iterable<{ readonly input: Input<E, R>; readonly start: LineStart | undefined }>,
+  options: Options = {},
+  records = 0
+): Stream.Stream<RecordPage, E, R> =>
   Stream.suspend(() => {
-    const progress: Progress = { records: 0 }
-    return Stream.fromIterable(inputs).pipe(
-      Stream.flatMap(({ name, bytes }) => pages(new Framer(name, options, progress), bytes))
+    const progress: Progress = { records }
+    return Stream.fromIterable(rest).pipe(
+      Stream.flatMap(({ input, start }) => pages(new Framer(input, options, progress, start), input.bytes))
     )
   })
+
+/** Consecutive bytes of one input. */
+export interface Segment {
+  readonly file: string | undefined
+  readonly start: LineStart
+  readonly bytes: Uint8Array
+}
+
+/** The records of bytes that are at hand, as they were when they were read first. */
+export const fromSegments = function* (segments: Iterable<Segment>, options: Options = {}): Generator<RecordPage> {
+  for (const { bytes, file, start } of segments) {
+    const framer = new Framer(
+      { name: file },
+      { ...options, limit: undefined, onRejectedLine: undefined },
+      { records: 0 },
+      start
+    )
+    yield* framer.push(bytes)
+    yield* framer.end()
+  }
+}
 
 /** The records of one input. */
 export const fromBytes = <E, R>(
@@ -396,42 +472,35 @@ export const fromBytes = <E, R>(
 ): Stream.Stream<RecordPage, E, R> => fromInputs([{ bytes }], options)
 
 /**
- * Typed requests as records: value `n` of the stream, from 1, is line `n`. They are checked as lines of a file are, so that a request
- * that breaks a rule becomes a rejection.
+ * Typed requests as an input: value `n` of the stream, from 1, is line `n`. They are checked as lines of a file are, so that a request
+ * that breaks a rule becomes a rejection. To be read once.
  */
+export const inputFromRequests = <E, R>(
+  requests: Stream.Stream<TokenCreateRequest.TokenCreateRequest, E, R>
+): Input<E, R> => {
+  const violations = new Map<number, TokenCreateRequest.Violation>()
+  let line = 0
+  const toLine = (request: TokenCreateRequest.TokenCreateRequest): string => {
+    line++
+    const json = TokenCreateRequest.toJson(request)
+    if (Result.isSuccess(json)) return json.success
+    violations.set(line, json.failure)
+    return "!"
+  }
+  return {
+    bytes: requests.pipe(
+      Stream.chunks,
+      Stream.map((chunk) => Buffer.from(`${chunk.map(toLine).join("\n")}\n`))
+    ),
+    violations
+  }
+}
+
+/** Typed requests as records: see {@link inputFromRequests}. */
 export const fromRequests = <E, R>(
   requests: Stream.Stream<TokenCreateRequest.TokenCreateRequest, E, R>,
   options: Options = {}
-): Stream.Stream<RecordPage, E, R> =>
-  Stream.suspend(() => {
-    const framer = new Framer(undefined, options, { records: 0 })
-    const invalid = new Map<number, TokenCreateRequest.Violation>()
-    let index = 0
-    const toLine = (request: TokenCreateRequest.TokenCreateRequest): string => {
-      index++
-      const json = TokenCreateRequest.toJson(request)
-      if (Result.isSuccess(json)) return json.success
-      invalid.set(index, json.failure)
-      return "!"
-    }
-    const bytes = requests.pipe(
-      Stream.chunks,
-      Stream.map((chunk) => Buffer.from(`${chunk.map(toLine).join("\n")}\n`))
-    )
-    return pages(framer, bytes).pipe(
-      Stream.map((page) =>
-        invalid.size === 0 ? page : { ...page, rejections: page.rejections.map((r) => withViolation(r, invalid)) }
-      )
-    )
-  })
-
-const withViolation = (rejection: Rejection, invalid: Map<number, TokenCreateRequest.Violation>): Rejection => {
-  const violation = invalid.get(rejection.line)
-  if (violation === undefined) return rejection
-  invalid.delete(rejection.line)
-  const { line, offset } = rejection
-  return { line, offset, reason: violation.message, field: TokenCreateRequest.formatPath(violation.path) }
-}
+): Stream.Stream<RecordPage, E, R> => Stream.suspend(() => fromInputs([inputFromRequests(requests)], options))
 
 /** The records of a page one by one, for those who want to look at them: copies, valid for good. */
 export const records = (page: RecordPage): ReadonlyArray<{ readonly line: number; readonly bytes: Uint8Array }> =>

@@ -105,7 +105,9 @@ describe("TokenBatchRun", () => {
         assert.isTrue(report.records.read <= rows.length)
         assert.isTrue(against.calls.most <= concurrency)
         assert.strictEqual(against.calls.now, 0)
-        assert.strictEqual(report.records.created, created.size, "what the service confirmed, and nothing else")
+        // A dry run also calls unresolved what passes alone and fails together.
+        assert.isTrue(report.records.created <= created.size, "what the service confirmed, and nothing else")
+        if (!dryRun) assert.strictEqual(report.records.created, created.size, "all that the service confirmed")
         assert.isTrue(
           [...created.values()].every((times) => times === 1),
           "nothing twice"
@@ -131,15 +133,17 @@ describe("TokenBatchRun", () => {
         for (const event of events) {
           state = RunState.step(state, event)
           assert.strictEqual(state.records.read, ends(state.records) + state.recordsInFlight, "at any time")
-          assert.isTrue(state.inFlight <= concurrency, "no more between intent and outcome, halves included")
+          // In a dry run the success of a half may be kept back until the other half has ended.
+          assert.isTrue(dryRun || state.inFlight <= concurrency, "no more between intent and outcome, halves included")
         }
         assert.deepStrictEqual(state.records, report.records)
         assert.deepInclude(state, { inFlight: 0, recordsInFlight: 0 })
 
         // Each line is in the lines of exactly one end.
         const told = events.flatMap((e) => {
-          if (e._tag === "LinesRejected") return e.rejections.map((r) => r.line)
-          return "lines" in e && e._tag !== "BatchIntended"
+          if (e._tag === "LinesRejected" || e._tag === "BatchIntended")
+            return RunEvent.rejectionsOf(e).map((r) => r.line)
+          return "lines" in e
             ? e.lines.flatMap(({ from, to }) => Array.from({ length: to - from + 1 }, (_, i) => from + i))
             : []
         })
@@ -240,11 +244,11 @@ describe("TokenBatchRun", () => {
       const fiber = yield* Effect.forkChild(
         run(lines(9), against, { batchSize: 1, concurrency: 2, stop: Deferred.await(stop), grace: "10 seconds" })
       )
-      yield* TestClock.adjust("300 millis")
+      yield* seconds(1)
       yield* Deferred.succeed(stop, undefined)
-      yield* TestClock.adjust("9 seconds")
+      yield* seconds(9)
       assert.isUndefined(fiber.pollUnsafe())
-      yield* TestClock.adjust("2 seconds")
+      yield* seconds(2)
       const { exitCode, report } = yield* Fiber.join(fiber)
       assert.deepInclude(report, { complete: false })
       assert.deepInclude(report.records, { created: 1, unresolved: 1 })
@@ -396,7 +400,7 @@ describe("TokenBatchRun", () => {
     Effect.gen(function* () {
       const against = service({ create: () => Effect.never })
       const fiber = yield* Effect.forkChild(run(lines(9), against, { batchSize: 1 }))
-      yield* TestClock.adjust("1 second")
+      yield* seconds(1)
       assert.strictEqual(against.calls.now, 1)
       yield* Fiber.interrupt(fiber)
       assert.strictEqual(against.calls.now, 0)

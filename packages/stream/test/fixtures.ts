@@ -1,6 +1,6 @@
 /** What several tests of this package need. */
 import { TokenBatch, TokenOperations, type AuthleteError } from "@tokenbatch/core"
-import { RunReport, TokenBatchRun, type RunEvent } from "@tokenbatch/stream"
+import { ResolutionPolicy, RunReport, TokenBatchRun, type RunEvent } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Layer from "effect/Layer"
@@ -89,12 +89,13 @@ export const service = (answers: {
  */
 export const noPause = { pause: "1000 days" } as const
 
-/** Runs lines against a service, and gives the events with the report and the exit code. */
+/** Runs lines against a service, leaving what is unresolved, and gives the events with the report and the exit code. */
 export const run = (text: string, against: Service, options: TokenBatchRun.Options = {}) =>
   TokenBatchRun.fromBytes(Stream.make(bytesOf(text)), { ...noPause, ...options }).pipe(
     Stream.runCollect,
     Effect.map((events) => summarize(events)),
-    Effect.provide(against.layer)
+    Effect.provide([against.layer, ResolutionPolicy.layerLeave]),
+    Effect.orDie
   )
 
 export const summarize = (events: ReadonlyArray<RunEvent.RunEvent>) => {

@@ -1,0 +1,68 @@
+/**
+ * The one way that events take out of a run: written to the journal first, then passed on, in the order in which they happened.
+ *
+ * What happens while a write is under way goes into the next one together, so that the batches in flight share the waiting for the disk.
+ * When the journal fails, the log says so ahead of what could not be written, and passes the rest on unwritten: whoever waited for
+ * one of those events finds the leg stopped.
+ */
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Queue from "effect/Queue"
+import type * as Scope from "effect/Scope"
+import type { RunEvent } from "./RunEvent.ts"
+import type { JournalError, RunJournal } from "./RunJournal.ts"
+
+/** Where events go, and what happens when they cannot be written down. */
+export interface Options {
+  readonly journal: RunJournal
+  /** Called with each event at once, in order. */
+  readonly fold: (event: RunEvent) => void
+  readonly pass: (events: ReadonlyArray<RunEvent>) => Effect.Effect<void>
+  /** Called once, when the journal fails: stops the leg, and gives the event that says so, unless it had stopped before. */
+  readonly failed: (error: JournalError) => RunEvent | undefined
+}
+
+interface Entry {
+  readonly event: RunEvent
+  readonly done: Deferred.Deferred<void>
+}
+
+/** A log, for as long as the scope is open. What it gives takes an event at once, and waits until it is written and passed on. */
+export const make = Effect.fnUntraced(function* ({
+  fold,
+  failed,
+  journal,
+  pass
+}: Options): Effect.fn.Return<(event: RunEvent) => Effect.Effect<void>, never, Scope.Scope> {
+  const entries = yield* Queue.unbounded<Entry>()
+  let writing = journal.kept
+
+  const write = Effect.fnUntraced(function* (group: ReadonlyArray<Entry>) {
+    const events = group.map(({ event }) => event)
+    if (writing) {
+      const error = yield* Effect.match(journal.append(events), {
+        onFailure: (error) => error,
+        onSuccess: () => undefined
+      })
+      if (error !== undefined) {
+        writing = false
+        const stopping = failed(error)
+        if (stopping !== undefined) {
+          fold(stopping)
+          events.unshift(stopping)
+        }
+      }
+    }
+    yield* pass(events)
+    for (const { done } of group) Deferred.doneUnsafe(done, Effect.void)
+  })
+
+  yield* Effect.forkScoped(Effect.forever(Effect.flatMap(Queue.takeAll(entries), write)))
+
+  return (event) => {
+    fold(event)
+    const done = Deferred.makeUnsafe<void>()
+    Queue.offerUnsafe(entries, { event, done })
+    return Deferred.await(done)
+  }
+})

@@ -1,0 +1,93 @@
+/**
+ * A lock that is a file, held by one process at a time. It names its holder, and does not outlive it: the lock of a process that is
+ * gone is taken over.
+ *
+ * The file is put in place by linking one that is complete, so nobody ever reads half a lock. Where the platform tells when a process
+ * began (`/proc`), that is written down too: another process that has got the holder's number meanwhile is not taken for it.
+ */
+import * as Effect from "effect/Effect"
+import * as FileSystem from "effect/FileSystem"
+import type * as PlatformError from "effect/PlatformError"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { randomUUID } from "node:crypto"
+
+/** Another process holds the lock. */
+export class LockHeld extends Schema.TaggedError<LockHeld>()("LockHeld", { pid: Schema.Int }) {}
+
+const Holder = Schema.fromJsonString(Schema.Struct({ pid: Schema.Int, began: Schema.optionalKey(Schema.String) }))
+type Holder = typeof Holder.Type
+
+/** Locks that this process holds: its own number in a file is a lock left by an earlier process of that number, unless it is here. */
+const held = new Set<string>()
+
+/** When a process began, in a form that differs between two of one number; `undefined` where nothing tells. */
+const beganAt = Effect.fnUntraced(function* (pid: number) {
+  const fs = yield* FileSystem.FileSystem
+  const text = yield* Effect.option(fs.readFileString(`/proc/${pid}/stat`))
+  // After the name, which is in parentheses and may hold anything: the 20th field is the start, in ticks since the machine began.
+  return text._tag === "None" ? undefined : text.value.slice(text.value.lastIndexOf(")") + 2).split(" ")[19]
+})
+
+const exists = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    // There is one, of somebody else.
+    return (error as NodeJS.ErrnoException).code === "EPERM"
+  }
+}
+
+const isAlive = Effect.fnUntraced(function* (path: string, { began, pid }: Holder) {
+  if (pid === process.pid) return held.has(path)
+  if (!exists(pid)) return false
+  const now = yield* beganAt(pid)
+  return began === undefined || now === undefined || began === now
+})
+
+/** Holds the lock until the scope closes. */
+export const acquire = (
+  path: string
+): Effect.Effect<void, LockHeld | PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.asVoid(
+    Effect.acquireRelease(take(path), () =>
+      Effect.flatMap(FileSystem.FileSystem, (fs) => {
+        held.delete(path)
+        return Effect.ignore(fs.remove(path))
+      })
+    )
+  )
+
+const take = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  const began = yield* beganAt(process.pid)
+  const mine = `${path}.${randomUUID()}`
+  const holder: Holder = { pid: process.pid, ...(began === undefined ? undefined : { began }) }
+  const link = Effect.map(
+    Effect.result(fs.link(mine, path)),
+    (result) => result._tag === "Success" || (result.failure.reason._tag === "AlreadyExists" ? false : result.failure)
+  )
+  yield* fs.writeFileString(mine, JSON.stringify(holder), { mode: 0o600 })
+  yield* Effect.gen(function* () {
+    for (;;) {
+      const linked = yield* link
+      if (linked === true) break
+      if (linked !== false) return yield* linked
+      const text = yield* Effect.option(fs.readFileString(path))
+      // Let go of meanwhile.
+      if (text._tag === "None") continue
+      const other = yield* Effect.option(Schema.decodeUnknownEffect(Holder)(text.value))
+      if (other._tag === "Some" && (yield* isAlive(path, other.value)))
+        return yield* new LockHeld({ pid: other.value.pid })
+      // Moved away rather than removed: of two that find it stale only one gets it, and whoever gets another lock than it read puts it back.
+      const stale = `${path}.${randomUUID()}`
+      const moved = yield* Effect.option(fs.rename(path, stale))
+      if (moved._tag === "None") continue
+      const got = yield* Effect.option(fs.readFileString(stale))
+      if (got._tag === "Some" && got.value !== text.value) yield* Effect.ignore(fs.link(stale, path))
+      yield* Effect.ignore(fs.remove(stale))
+    }
+    held.add(path)
+  }).pipe(Effect.ensuring(Effect.ignore(fs.remove(mine))))
+})
