@@ -3,121 +3,235 @@
  * token.
  *
  * A token value that exists already fails its batch. What FAILED leaves is an option, since the real service does not say: the tokens
- * before that one, or nothing. A dry run goes the same way and creates nothing.
+ * before that one, or nothing. "Before" is an option, too: records are carried out in the order of the input, or in one that the dice
+ * say. A dry run goes the same way and creates nothing.
+ *
+ * A batch is carried out in one step, at the end of its time: its tokens and its result are written together, so whenever the sandbox is
+ * killed a batch has all of its end or nothing of it. Started anew with its state, the sandbox has all the batches that have ended, and
+ * works on the others again, or has forgotten them. A result, once shown, stays.
  */
-import type { TokenBatch } from "@tokenbatch/core"
+import { TokenOperationsApi, type TokenBatch } from "@tokenbatch/core"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Queue from "effect/Queue"
 import { randomUUID } from "node:crypto"
-import { hashOf, Ledger, type LedgerError, type Tokens } from "./Ledger.ts"
+import { Faults, type BatchFaults } from "./Faults.ts"
+import { hashOf, Ledger, type LedgerError } from "./Ledger.ts"
+import * as Random from "./Random.ts"
 import type { SandboxOptions } from "./SandboxOptions.ts"
 import type { Requested } from "./ServiceRules.ts"
+import { StateFile, type Accepted, type Ended, type StateError, type Work } from "./StateFile.ts"
+
+const { makeApiError } = TokenOperationsApi
 
 /** The status of a batch, as it goes over the wire. */
 export type Status = NonNullable<(typeof TokenBatch.StatusResponse.Type)["status"]>
-
-interface Job {
-  readonly requestId: string
-  readonly records: ReadonlyArray<Requested>
-  readonly dryRun: boolean
-}
 
 interface Failure {
   readonly code: string
   readonly description: string
 }
 
+/** A batch, and its end once it has one. Its records are with the job: they need not be kept longer than that. */
+interface Batch {
+  readonly at: number
+  readonly faults: BatchFaults
+  readonly end?: End
+}
+
+/** The result of a batch, when it came, and which records became tokens. */
+type End = Omit<Ended, "_tag" | "requestId">
+
 /** Takes batches and works on them. */
 export class BatchWorkers extends Context.Service<
   BatchWorkers,
   {
     /** Accepts a batch, and gives the request id. */
-    readonly accept: (records: ReadonlyArray<Requested>, dryRun: boolean) => Effect.Effect<string>
-    /** How far a batch has come; `undefined` for an id that was never given out. */
-    readonly status: (requestId: string) => Effect.Effect<Status | undefined>
+    readonly accept: (
+      records: ReadonlyArray<Requested>,
+      dryRun: boolean
+    ) => Effect.Effect<string, TokenOperationsApi.ApiError>
+    /** How far a batch has come; `undefined` for an id that is not known. */
+    readonly status: (requestId: string) => Effect.Effect<Status | undefined, TokenOperationsApi.ApiError>
   }
 >()("@tokenbatch/sandbox/BatchWorkers") {
-  static readonly layer = (options: SandboxOptions): Layer.Layer<BatchWorkers, never, Ledger> =>
+  static readonly layer = (
+    options: SandboxOptions
+  ): Layer.Layer<BatchWorkers, LedgerError | StateError, Ledger | Faults | StateFile> =>
     Layer.effect(BatchWorkers, make(options))
 }
 
 const make = Effect.fnUntraced(function* (options: SandboxOptions) {
   const ledger = yield* Ledger
-  const jobs = yield* Queue.unbounded<Job>()
-  const statuses = new Map<string, Status>()
+  const dealer = yield* Faults
+  const state = yield* StateFile
+  const scope = yield* Effect.scope
+  const jobs = yield* Queue.unbounded<Accepted>()
+  const batches = new Map<string, Batch>()
   const supported = options.supportedScopes === undefined ? undefined : new Set(options.supportedScopes)
+  const orders = Random.make(options.faults?.seed ?? 1)
 
-  const finish = (requestId: string, now: number, result: Partial<Status>) => {
-    const before = statuses.get(requestId)
-    statuses.set(requestId, { ...before, ...result, modifiedAt: now })
-  }
+  const remember = ({ at, faults, requestId }: Accepted, end?: End) =>
+    batches.set(requestId, { at, faults, ...(end === undefined ? undefined : { end }) })
 
   /** Why a record cannot be created, given those before it in its batch. */
-  const whyNot = (
-    record: Requested,
-    tokens: Tokens,
-    batch: ReadonlySet<string>,
-    dryRun: boolean
-  ): Failure | undefined => {
-    const scope = supported === undefined ? undefined : record.scopes.find((name) => !supported.has(name))
-    if (scope !== undefined) return { code: "SBX500002", description: "A scope is not supported by the service." }
-    const inBatch = batch.has(tokens.access) || (tokens.refresh !== undefined && batch.has(tokens.refresh))
-    const exists = dryRun && !options.dryRunChecksExisting ? undefined : ledger.existing(tokens)
+  const whyNot = (record: Work, batch: ReadonlySet<string>, dryRun: boolean): Failure | undefined => {
+    if (supported !== undefined && record.scopes?.some((name) => !supported.has(name)) === true) {
+      return { code: "SBX500002", description: "A scope is not supported by the service." }
+    }
+    const inBatch = batch.has(record.access) || (record.refresh !== undefined && batch.has(record.refresh))
+    const exists = dryRun && !options.dryRunChecksExisting ? undefined : ledger.existing(record)
     if (!inBatch && exists === undefined) return undefined
     return exists === "refresh"
       ? { code: "SBX500003", description: "The hash of a refresh token exists already." }
       : { code: "SBX500001", description: "The hash of an access token exists already." }
   }
 
-  const work = Effect.fnUntraced(function* ({ dryRun, records, requestId }: Job): Effect.fn.Return<void, LedgerError> {
-    const done: Array<Tokens> = []
-    const batch = new Set<string>()
-    // As long as all of them take: how many there will be is not known before it is done.
-    yield* Effect.sleep(options.setupTime + records.length * options.timePerToken)
+  /** Writes the end of a batch down, with its tokens; and only then it has ended. */
+  const endUnsafe = (job: Accepted, end: End): void => {
+    const { requestId } = job
+    ledger.addUnsafe(requestId, tokensOf(job, end.created), () =>
+      state.writeUnsafe({ _tag: "Ended", requestId, ...end })
+    )
+    remember(job, end)
+  }
+
+  /** Carries a batch out, at once: nothing else can come between a look into the ledger and an entry. */
+  const carryOutUnsafe = (job: Accepted, now: number): void => {
+    const { dryRun, faults, records } = job
+    const places = Array.from(records.keys())
+    const done: Array<number> = []
+    const values = new Set<string>()
     let failure: Failure | undefined
-    for (const record of records) {
-      const tokens: Tokens = {
-        access: hashOf(record.accessToken ?? randomUUID()),
-        refresh: record.refreshToken === undefined ? undefined : hashOf(record.refreshToken)
-      }
-      failure = whyNot(record, tokens, batch, dryRun)
+    for (const place of options.order === "shuffled" ? Random.shuffle(orders, places) : places) {
+      const record = records[place]!
+      failure =
+        done.length === faults.failsAt
+          ? { code: "SBX500099", description: "The batch was interrupted." }
+          : whyNot(record, values, dryRun)
       if (failure !== undefined) break
-      batch.add(tokens.access)
-      if (tokens.refresh !== undefined) batch.add(tokens.refresh)
-      done.push(tokens)
+      values.add(record.access)
+      if (record.refresh !== undefined) values.add(record.refresh)
+      done.push(place)
     }
-    if (!dryRun && (failure === undefined || options.failureMode === "prefix")) yield* ledger.add(requestId, done)
-    finish(requestId, yield* Clock.currentTimeMillis, {
-      result: failure === undefined ? "SUCCEEDED" : "FAILED",
+    endUnsafe(job, {
+      at: now,
       tokenCount: done.length,
-      ...(failure === undefined ? undefined : { errorCode: failure.code, errorDescription: failure.description })
+      created: !dryRun && (failure === undefined || options.failureMode === "prefix") ? done : [],
+      ...(failure === undefined
+        ? { result: "SUCCEEDED" }
+        : { result: "FAILED", errorCode: failure.code, errorDescription: failure.description })
     })
+  }
+
+  const worker = Effect.gen(function* () {
+    const job = yield* Queue.take(jobs)
+    // As long as all of them take: how many there will be is not known before it is done.
+    yield* Effect.sleep(options.setupTime + job.records.length * options.timePerToken)
+    const now = yield* Clock.currentTimeMillis
+    yield* Effect.try({ try: () => carryOutUnsafe(job, now), catch: (error) => (error as Error).message }).pipe(
+      Effect.catch((errorDescription) =>
+        Effect.try({
+          try: () =>
+            endUnsafe(job, { at: now, result: "FAILED", errorCode: "SBX500000", errorDescription, created: [] }),
+          catch: () => undefined
+        })
+      ),
+      // Not even that can be written down: so it has no end.
+      Effect.ignore
+    )
   })
 
-  const worker = Effect.flatMap(Queue.take(jobs), (job) =>
-    Effect.catch(work(job), (error) =>
-      Effect.flatMap(Clock.currentTimeMillis, (now) =>
-        Effect.sync(() =>
-          finish(job.requestId, now, { result: "FAILED", errorCode: "SBX500000", errorDescription: error.message })
-        )
+  /** Has a batch worked on: now, or when it is no longer stuck. */
+  const enqueue = (job: Accepted): Effect.Effect<void> => {
+    const { view } = job.faults
+    if (view === undefined || view.works) return Effect.asVoid(Queue.offer(jobs, job))
+    if (view.until === undefined) return Effect.void
+    const { until } = view
+    return Effect.flatMap(Clock.currentTimeMillis, (now) =>
+      Effect.asVoid(
+        Effect.forkIn(Effect.andThen(Effect.sleep(Math.max(0, until - now)), Queue.offer(jobs, job)), scope)
       )
     )
-  )
+  }
+
+  for (const [accepted, { _tag: _ended, requestId: _id, ...end }] of state.known.ended) {
+    remember(accepted, end)
+    yield* Effect.try({
+      try: () => ledger.addUnsafe(accepted.requestId, tokensOf(accepted, end.created)),
+      catch: (error) => error as LedgerError
+    })
+  }
+  for (const accepted of state.known.open) {
+    const { requestId } = accepted
+    if (options.lostOnRestart === "requeue") {
+      remember(accepted)
+      yield* enqueue(accepted)
+    } else {
+      yield* Effect.try({
+        try: () => state.writeUnsafe({ _tag: "Forgotten", requestId }),
+        catch: (error) => error as StateError
+      })
+    }
+  }
   yield* Effect.forEach(Array.from({ length: options.workers }), () => Effect.forkScoped(Effect.forever(worker)), {
     discard: true
   })
 
   return BatchWorkers.of({
     accept: Effect.fnUntraced(function* (records, dryRun) {
-      const requestId = randomUUID()
-      const now = yield* Clock.currentTimeMillis
-      statuses.set(requestId, { batchKind: "CREATE", requestId, createdAt: now, modifiedAt: now })
-      yield* Queue.offer(jobs, { requestId, records, dryRun })
+      const accepted: Accepted = {
+        _tag: "Accepted",
+        requestId: randomUUID(),
+        at: yield* Clock.currentTimeMillis,
+        dryRun,
+        faults: dealer.ofBatch({ dryRun, size: records.length }),
+        records: records.map(workOf)
+      }
+      const { requestId } = accepted
+      yield* Effect.try({
+        try: () => {
+          state.writeUnsafe(accepted)
+          remember(accepted)
+        },
+        catch: (error) => makeApiError(500, "SBX500000", `[SBX500000] ${(error as StateError).message}`)
+      }).pipe(Effect.andThen(enqueue(accepted)), Effect.uninterruptible)
       return requestId
     }),
-    status: (requestId) => Effect.sync(() => statuses.get(requestId))
+    status: Effect.fnUntraced(function* (requestId) {
+      const batch = batches.get(requestId)
+      if (batch === undefined) return undefined
+      const { at, end, faults } = batch
+      const running: Status = { batchKind: "CREATE", requestId, createdAt: at, modifiedAt: at }
+      const { view } = faults
+      const now = yield* Clock.currentTimeMillis
+      const isHidden = now < (view?.until ?? Infinity) || (view?.fault === "flap" && end === undefined)
+      if (view === undefined || !isHidden) return end === undefined ? running : { ...running, ...shown(end) }
+      switch (view.fault === "flap" ? dealer.flap() : view.fault) {
+        case "unknownFor":
+        case "unknown":
+          return undefined
+        case "error":
+          return yield* Effect.fail(makeApiError(500, "SBX500098", "[SBX500098] The status cannot be had now."))
+        default:
+          return running
+      }
+    })
   })
 })
+
+/** The fields of a status that an end has. */
+const shown = ({ at, created: _created, ...result }: End): Status => ({ ...result, modifiedAt: at })
+
+/** What has to be kept of a record: hashes, no token value. */
+const workOf = ({ accessToken, refreshToken, scopes }: Requested): Work => ({
+  access: hashOf(accessToken ?? randomUUID()),
+  ...(refreshToken === undefined ? undefined : { refresh: hashOf(refreshToken) }),
+  ...(scopes.length === 0 ? undefined : { scopes })
+})
+
+/** The records of a batch at some places. */
+const tokensOf = ({ records }: Accepted, places: ReadonlyArray<number>): ReadonlyArray<Work> =>
+  places.flatMap((place) => records[place] ?? [])

@@ -11,7 +11,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { hash } from "node:crypto"
-import { closeSync, fchmodSync, fstatSync, openSync, writeSync } from "node:fs"
+import * as LineFile from "./LineFile.ts"
 
 /** One created token. */
 export interface Entry {
@@ -37,7 +37,7 @@ export const hashOf = (value: string): string => hash("sha256", value, "base64ur
 /** The token values of one record: what the client chose, or what the service made up. */
 export interface Tokens {
   readonly access: string
-  readonly refresh: string | undefined
+  readonly refresh?: string | undefined
 }
 
 /** A ledger of created tokens. */
@@ -52,18 +52,24 @@ export class Ledger extends Context.Service<
     readonly entries: Effect.Effect<ReadonlyArray<Entry>>
     /** Which of a record's values exists already. */
     readonly existing: (tokens: Tokens) => "access" | "refresh" | undefined
-    /** Enters the tokens of a batch. */
-    readonly add: (requestId: string, tokens: ReadonlyArray<Tokens>) => Effect.Effect<void, LedgerError>
+    /**
+     * Enters the tokens of a batch, in one step: the file and the memory, or neither.
+     *
+     * @param alongside what else has to be written for the tokens to count; if it throws, they are not entered
+     * @throws LedgerError, or what `alongside` throws
+     */
+    readonly addUnsafe: (requestId: string, tokens: ReadonlyArray<Tokens>, alongside?: () => void) => void
   }
 >()("@tokenbatch/sandbox/Ledger") {
-  /** A ledger in memory, and in a file if one is named. */
+  /** A ledger in memory, and in a file if one is named. A file that is there is written over. */
   static readonly layer = (file?: string): Layer.Layer<Ledger, LedgerError> =>
     Layer.effect(
       Ledger,
       Effect.gen(function* () {
         const access = new Map<string, string>()
         const refresh = new Set<string>()
-        const append = file === undefined ? undefined : yield* openFile(file)
+        const lines =
+          file === undefined ? undefined : yield* LineFile.open(file, 0, (reason) => new LedgerError({ file, reason }))
         return Ledger.of({
           size: Effect.sync(() => access.size),
           requestOf: (value) => Effect.sync(() => Option.fromUndefinedOr(access.get(hashOf(value)))),
@@ -74,39 +80,23 @@ export class Ledger extends Context.Service<
               : tokens.refresh !== undefined && refresh.has(tokens.refresh)
                 ? "refresh"
                 : undefined,
-          add: Effect.fnUntraced(function* (requestId, tokens) {
-            // What cannot be written down has not been created.
-            if (append !== undefined && tokens.length > 0) {
-              yield* append(
-                tokens.map(({ access }) => `{"tokenHash":"${access}","requestId":"${requestId}"}\n`).join("")
-              )
+          addUnsafe: (requestId, tokens, alongside = () => {}) => {
+            // One write a batch, before it is called succeeded: the file knows whatever a client is told.
+            lines?.appendUnsafe(
+              tokens.map(({ access }) => `{"tokenHash":"${access}","requestId":"${requestId}"}\n`).join("")
+            )
+            try {
+              alongside()
+            } catch (error) {
+              lines?.takeBackUnsafe()
+              throw error
             }
             for (const token of tokens) {
               access.set(token.access, requestId)
               if (token.refresh !== undefined) refresh.add(token.refresh)
             }
-          })
+          }
         })
       })
     )
 }
-
-/** One write a batch, before the batch is called succeeded: so the file knows whatever a client was told. */
-const openFile = Effect.fnUntraced(function* (file: string) {
-  const attempt = <A>(write: () => A) =>
-    Effect.try({
-      try: write,
-      catch: (error) => new LedgerError({ file, reason: error instanceof Error ? error.message : String(error) })
-    })
-  const descriptor = yield* Effect.acquireRelease(
-    attempt(() => openSync(file, "w", 0o600)),
-    (fd) => Effect.sync(() => closeSync(fd))
-  )
-  // A file that was there keeps its mode when it is opened.
-  yield* attempt(() => (fstatSync(descriptor).isFile() ? fchmodSync(descriptor, 0o600) : undefined))
-  return (lines: string) =>
-    attempt(() => {
-      const bytes = Buffer.from(lines)
-      for (let written = 0; written < bytes.length;) written += writeSync(descriptor, bytes, written)
-    })
-})

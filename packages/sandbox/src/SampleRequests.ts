@@ -4,6 +4,7 @@
  * The same count, seed and bad lines give the same bytes. Bad lines take the place of records and lie evenly spread.
  */
 import * as Stream from "effect/Stream"
+import * as Random from "./Random.ts"
 
 /** What to write. */
 export interface Options {
@@ -17,26 +18,6 @@ export interface Options {
 
 /** Lines made at once. */
 const chunkLines = 1000
-
-/** A small generator of numbers with good spread (sfc32, from PractRand), seeded. */
-const makeRandom = (seed: number) => {
-  let a = 0x9e3779b9
-  let b = 0x243f6a88
-  let c = seed | 0
-  let counter = 1
-  const next = () => {
-    const t = (a + b + counter++) | 0
-    a = b ^ (b >>> 9)
-    b = (c + (c << 3)) | 0
-    c = ((c << 21) | (c >>> 11)) + t
-    c |= 0
-    return t >>> 0
-  }
-  for (let i = 0; i < 16; i++) next()
-  return next
-}
-
-type Random = ReturnType<typeof makeRandom>
 
 const scopes = ["openid", "profile", "email", "address", "phone", "offline_access", "payments:read", "accounts"]
 
@@ -64,12 +45,12 @@ const pickGrant = (percent: number): string => {
 const value = Buffer.alloc(32)
 
 /** 256 bits in base64url: 43 characters. */
-const tokenValue = (random: Random): string => {
+const tokenValue = (random: Random.Random): string => {
   for (let i = 0; i < 32; i += 4) value.writeUInt32LE(random(), i)
   return value.toString("base64url")
 }
 
-const goodLine = (index: number, random: Random): string => {
+const goodLine = (index: number, random: Random.Random): string => {
   const dice = random()
   const grant = pickGrant(dice % 100)
   const hasSubject = grant !== "CLIENT_CREDENTIALS"
@@ -112,7 +93,7 @@ const spoil: ReadonlyArray<(line: string) => string> = [
 /** The lines as bytes, some hundred kilobytes a chunk. */
 export const stream = ({ badLines = 0, count, seed = 1 }: Options): Stream.Stream<Uint8Array> =>
   Stream.suspend(() => {
-    const random = makeRandom(seed)
+    const random = Random.make(seed)
     let line = 0
     let spoilt = 0
     return Stream.fromIterable(

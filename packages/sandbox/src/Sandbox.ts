@@ -4,6 +4,8 @@
  * It accepts batches, works on them later, and keeps a {@link Ledger} of what it created. It behaves as far as is published of the
  * real service; where nothing is, the options choose. The create endpoint reads its body raw: decoding it value by value through the
  * schema costs four times as much, and the sandbox must not be what a client waits for.
+ *
+ * What it is to do wrong is a `FaultPlan`. With a state file (`StateFile`) it goes on from where it was, however it ended.
  */
 import { AuthleteConfig, Credentials, TokenOperationsApi } from "@tokenbatch/core"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -20,9 +22,12 @@ import * as Redacted from "effect/Redacted"
 import * as Result from "effect/Result"
 import { createServer } from "node:http"
 import { BatchWorkers } from "./BatchWorkers.ts"
+import { Faults } from "./Faults.ts"
+import * as FaultyAnswers from "./FaultyAnswers.ts"
 import { Ledger, type LedgerError } from "./Ledger.ts"
 import * as SandboxOptions from "./SandboxOptions.ts"
 import * as ServiceRules from "./ServiceRules.ts"
+import { StateFile, type StateError } from "./StateFile.ts"
 
 const { Authorization, TokenOperationsApi: Api, makeApiError } = TokenOperationsApi
 
@@ -38,15 +43,16 @@ export class Sandbox extends Context.Service<
   /** A sandbox that runs as long as the layer's scope. Its ledger can be read. */
   static readonly layer = (
     input: SandboxOptions.Input = {}
-  ): Layer.Layer<Sandbox | Ledger, LedgerError | HttpServerError.ServeError> =>
+  ): Layer.Layer<Sandbox | Ledger, LedgerError | StateError | HttpServerError.ServeError> =>
     Layer.suspend(() => {
       const options = SandboxOptions.make(input)
-      const ledger = Ledger.layer(options.ledgerFile)
       return described(options).pipe(
         Layer.provide(HttpRouter.serve(routes(options), { disableLogger: true, disableListenLog: true })),
         Layer.provideMerge(server(options)),
         Layer.provide(BatchWorkers.layer(options)),
-        Layer.provideMerge(ledger)
+        Layer.provideMerge(Ledger.layer(options.ledgerFile)),
+        // Read before the ledger is written over: where the state cannot be used, nothing has been touched.
+        Layer.provide([Faults.layer(options.faults), StateFile.layer(options)])
       )
     })
 
@@ -77,7 +83,11 @@ const described = (options: SandboxOptions.SandboxOptions) =>
 const server = (options: SandboxOptions.SandboxOptions) =>
   Layer.unwrap(
     Effect.gen(function* () {
+      const faults = yield* Faults
       const node = createServer({ keepAliveTimeout: 60_000 })
+      node.prependListener("connection", (socket) => {
+        if (faults.ofConnection()) socket.resetAndDestroy()
+      })
       // A client keeps its connections; they must not keep the sandbox.
       yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
       return NodeHttpServer.layer(() => node, {
@@ -111,35 +121,45 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
     "tokenOperations",
     Effect.fnUntraced(function* (handlers) {
       const workers = yield* BatchWorkers
+      const faults = yield* Faults
+      const scope = yield* Effect.scope
       return handlers
         .handleRaw("createBatch", ({ query, request }) =>
           Effect.gen(function* () {
+            if (faults.ofHeaders("create")) return yield* FaultyAnswers.reset(request)
             // Read even what is refused, so that the client gets to read the answer.
             const body = yield* Effect.mapError(request.text, () =>
               makeApiError(400, "SBX400005", "[SBX400005] The request body could not be read to its end.")
             )
-            if (Buffer.byteLength(body) > options.maxBodySize) {
-              return HttpServerResponse.text("Content Too Large", { status: 413 })
+            const bytes = Buffer.byteLength(body)
+            if (bytes > options.maxBodySize) return HttpServerResponse.text("Content Too Large", { status: 413 })
+            const read = ServiceRules.read(body)
+            if (Result.isFailure(read)) {
+              return yield* Effect.fail(makeApiError(400, read.failure.code, read.failure.message))
             }
-            const records = ServiceRules.read(body)
-            if (Result.isFailure(records)) {
-              return yield* Effect.fail(makeApiError(400, records.failure.code, records.failure.message))
-            }
-            const requestId = yield* workers.accept(records.success, query.dryRun === true)
-            return HttpServerResponse.jsonUnsafe({
-              resultCode: "SBX200001",
-              resultMessage: "[SBX200001] The batch was accepted.",
-              requestId
-            })
+            const records = read.success
+            const honest = Effect.map(workers.accept(records, query.dryRun === true), (requestId) =>
+              HttpServerResponse.jsonUnsafe(FaultyAnswers.accepted(requestId))
+            )
+            const fault = faults.ofCreate({ bytes, records })
+            return yield* FaultyAnswers.answer(fault, { request, body, honest, scope })
           })
         )
-        .handle("batchStatus", ({ params }) =>
+        .handleRaw("batchStatus", ({ params, request }) =>
           Effect.gen(function* () {
-            const status = yield* workers.status(params.tokenBatchRequestId)
-            if (status === undefined) {
-              return yield* Effect.fail(makeApiError(400, "SBX400004", "[SBX400004] No batch has this request ID."))
-            }
-            return { resultCode: "SBX200002", resultMessage: "[SBX200002] The status of the batch.", status }
+            if (faults.ofHeaders("status")) return yield* FaultyAnswers.reset(request)
+            const honest = Effect.gen(function* () {
+              const status = yield* workers.status(params.tokenBatchRequestId)
+              if (status === undefined) {
+                return yield* Effect.fail(makeApiError(400, "SBX400004", "[SBX400004] No batch has this request ID."))
+              }
+              return HttpServerResponse.jsonUnsafe({
+                resultCode: "SBX200002",
+                resultMessage: "[SBX200002] The status of the batch.",
+                status
+              })
+            })
+            return yield* FaultyAnswers.answer(faults.ofStatus(), { request, body: "", honest, scope })
           })
         )
     })

@@ -2,6 +2,7 @@
 import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
+import { FaultPlan } from "./FaultPlan.ts"
 
 const Millis = Schema.Number.check(Schema.isGreaterThanOrEqualTo(0))
 
@@ -26,7 +27,18 @@ export const SandboxOptions = Schema.Struct({
   /** A larger request body, in bytes, is refused with 413. */
   maxBodySize: Schema.Int,
   /** A file that gets a JSON line for each token: its hash and the request that made it. */
-  ledgerFile: Schema.optionalKey(Schema.String)
+  ledgerFile: Schema.optionalKey(Schema.String),
+  /**
+   * A file that keeps what the sandbox knows, see `StateFile`: started anew with it, also after a kill, the sandbox goes on from there.
+   * A ledger file is then written anew from it.
+   */
+  stateFile: Schema.optionalKey(Schema.String),
+  /** What becomes of accepted batches that had no result when the sandbox was started anew: worked on again, or unknown. */
+  lostOnRestart: Schema.Literals(["requeue", "forget"]),
+  /** Whether the records of a batch are carried out in the order of the batch, or in an order of the dice's (of the plan's seed). */
+  order: Schema.Literals(["inOrder", "shuffled"]),
+  /** What goes wrong, and how often. */
+  faults: Schema.optionalKey(FaultPlan)
 })
 export interface SandboxOptions extends Schema.Schema.Type<typeof SandboxOptions> {}
 
@@ -40,7 +52,10 @@ export interface Input extends Partial<Omit<SandboxOptions, "bearer" | "setupTim
   readonly timePerToken?: Duration.Input | undefined
 }
 
-/** Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB. */
+/**
+ * Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB, in order, and
+ * after a restart `requeue`.
+ */
 export const make = ({
   bearer,
   setupTime = "20 millis",
@@ -53,6 +68,8 @@ export const make = ({
   failureMode: "prefix",
   dryRunChecksExisting: true,
   maxBodySize: 64 * 1024 * 1024,
+  lostOnRestart: "requeue",
+  order: "inOrder",
   ...rest,
   bearer: bearer === undefined ? `sandbox-${crypto.randomUUID()}` : Redacted.value(bearer),
   setupTime: Duration.toMillis(setupTime),

@@ -10,6 +10,7 @@ import * as Result from "effect/Result"
 
 /** A record as the workers need it. */
 export interface Requested {
+  readonly subject: string | undefined
   readonly accessToken: string | undefined
   readonly refreshToken: string | undefined
   readonly scopes: ReadonlyArray<string>
@@ -42,6 +43,7 @@ export const read = (body: string): Result.Result<ReadonlyArray<Requested>, Refu
       return refuse("SBX400003", `Request ${index} is not valid: ${field === "" ? "it" : field} ${violation.message}.`)
     }
     requested.push({
+      subject: record.subject ?? undefined,
       accessToken: record.accessToken ?? undefined,
       refreshToken: record.refreshToken ?? undefined,
       scopes: record.scopes ?? []
