@@ -61,7 +61,7 @@ export interface Leftover {
   readonly tokenCount?: number
 }
 
-/** Some created records with access tokens of their own, and the stretch of input that they stand in. */
+/** Created records, some of them with access tokens of their own, and the stretch of input that they stand in. */
 export interface Created {
   readonly bytes: ByteRange
   readonly lines: ReadonlyArray<LineRange>
@@ -196,7 +196,7 @@ export class OpenBatches {
   }
 
   private remember(batch: OpenBatch): void {
-    if (this.created.length === maxCreated || batch.withoutAccessToken > 0) return
+    if (this.created.length === maxCreated || batch.withoutAccessToken === batch.records) return
     const of = batch.resolves === undefined ? batch : this.batches.get(batch.resolves)
     const { bytes } = of === undefined ? batch : this.rootOf(of)
     if (bytes !== undefined) this.created.push({ bytes, lines: batch.lines })

@@ -31,8 +31,8 @@ export interface Specimens {
 /** What a leg keeps of its records. */
 export interface Recall<R> {
   readonly specimens: Specimens
-  /** Takes note of a batch that was created. */
-  readonly created: (batch: Batches.Batch) => void
+  /** Takes note of a batch that was created, or of some of its lines that were. */
+  readonly created: (batch: Batches.Batch, lines?: ReadonlyArray<Batches.LineRange>) => void
   /** Takes note of a batch that ended without a verdict. */
   readonly undecided: (index: number, batch: Batches.Batch) => void
   /** Holds the input against what was read of it, and keeps what is needed from there. */
@@ -91,8 +91,12 @@ export const make = <E, R>(
   let taken: Array<Recalled> = []
   const specimens: Specimens = { access: undefined, refresh: undefined }
 
-  const created = (batch: Batches.Batch) => {
-    if (specimens.refresh !== undefined || batch.withoutAccessToken === batch.records) return
+  const created: Recall<R>["created"] = (of, lines) => {
+    if (specimens.refresh !== undefined || of.withoutAccessToken === of.records) return
+    // Of consecutive lines one knows where they stand.
+    const some = lines?.slice(0, 1)
+    const batch = some === undefined ? of : select(of, some, Lines.count(some))
+    if (batch === undefined) return
     for (let i = 0; i < Math.min(batch.records, looked); i++) {
       const text = textOf(batch, i)
       const { accessToken, refreshToken } = JSON.parse(text) as Record<string, unknown>
@@ -122,10 +126,7 @@ export const make = <E, R>(
       const batch = Resumption.batchOf(segments, options)
       if (batch === undefined) continue
       const lines = specimenCuts.get(from)
-      if (lines !== undefined) {
-        const first = Lines.indexOf(batch.lines, lines[0]!)
-        if (first !== -1) created(Batches.part(batch, first, Math.min(first + looked, batch.records)))
-      }
+      if (lines !== undefined) created(batch, lines)
       const root = roots.get(from)
       if (root === undefined) continue
       if (root.records !== batch.records) return yield* Resumption.changed(root.lines, "other records are in it")

@@ -7,7 +7,7 @@
  *
  * 1. A batch in doubt is submitted again. If that succeeds, nothing of it was there, and now all of it is created.
  * 2. Which records are bad? A dry run of copies with fresh token values tells; halves are tried until the bad ones stand alone. One is
- *    failed once it has failed twice with one code while a control, a record known to be good, passed.
+ *    failed once it has failed repeatedly with one code while a control, a record known to be good, passed.
  * 3. The good ones are submitted again. If that succeeds, they are created. If not, some of them exist:
  * 4. Which? That nothing in a group exists is proved by a dry run of it that succeeds; that a record exists, by a control that carries
  *    its access token value and fails with the code that means so. What does not exist goes back to 3.
@@ -91,6 +91,10 @@ export interface Resolution {
   readonly specimen: (field: Field) => Redacted.Redacted | undefined
   /** Takes note of records that were created by submitting them again. */
   readonly created: (records: ReadonlyArray<Candidate>) => void
+  /** Codes with which records failed that are known to be good: what they say denies nothing. */
+  readonly noise: Set<string>
+  /** Whether submitting halves down to single records has created nothing: it is not tried on another batch then. */
+  barren: boolean
   /** Runs the trial, or gives what came of it before. `undefined` if it cannot be run, for want of a specimen. */
   readonly calibrate: (field: Field, calls: Calls) => Effect.Effect<Trial | undefined, Halt>
 }
@@ -100,6 +104,15 @@ class Halt extends Schema.TaggedError<Halt>()("Halt", {}) {}
 
 /** Attempts to submit a batch in doubt whose answers are lost again and again. */
 const maxAttempts = 5
+
+/**
+ * How often a record must fail again, each time with the same code and while a control passes, to be called failed. More than once,
+ * since a service may also fail for no reason of the record, and no more than that would be needed to call a created one failed.
+ */
+const confirmations = 3
+
+/** Dry runs of either kind in a trial. */
+const trialSize = 6
 
 /** How often an answer that settles nothing is asked for again. */
 const maxAsks = 3
@@ -121,9 +134,12 @@ export const make = Effect.fnUntraced(function* (options: {
   const lock = yield* Semaphore.make(1)
   const own: { [F in Field]?: Redacted.Redacted } = {}
   const trials: { [F in Field]?: Trial } = {}
+  const noise = new Set<string>()
   const specimen = (field: Field) => options.specimen(field) ?? own[field]
   return {
     policy: options.policy,
+    noise,
+    barren: false,
     specimen,
     created: (records) => {
       for (const { json } of records) {
@@ -138,7 +154,7 @@ export const make = Effect.fnUntraced(function* (options: {
           const known = trials[field]
           const record = specimen(field)
           if (known !== undefined || record === undefined) return known
-          const trial = yield* runTrial(field, record, calls)
+          const trial = yield* runTrial(field, record, calls, noise)
           trials[field] = trial
           yield* options.onCalibrated(trial)
           return trial
@@ -214,33 +230,46 @@ const orHalt = (call: Effect.Effect<Answer>): Effect.Effect<Settled, Halt> =>
 /** All at once: true concurrency is for the calls to limit. */
 const all = { concurrency: "unbounded" } as const
 
-/** Whether a dry run notices a value that exists, on a record that does. */
+/**
+ * Whether a dry run notices a value that exists, on a record that does: with its own value it has to fail with one code, with a fresh one
+ * to pass. Asked six times each, and up to twice as often again where the answers differ, so that a service which sometimes fails for
+ * no reason is not misunderstood: what such failures say, they also say of fresh values.
+ */
 const runTrial = Effect.fnUntraced(function* (
   field: Field,
   record: Redacted.Redacted,
-  calls: Calls
+  calls: Calls,
+  noise: Set<string>
 ): Effect.fn.Return<Trial, Halt> {
   const value = valueOf(record, field)
   const ask = (values: { readonly [F in Field]?: string | undefined }) => orHalt(calls.dryRun([copyOf(record, values)]))
+  const own: Array<Settled> = []
+  const others: Array<Settled> = []
   for (let attempt = 1; attempt <= maxAsks; attempt++) {
-    const [first, second, third, control] = yield* Effect.all(
-      [ask({ [field]: value }), ask({ [field]: value }), ask({ [field]: value }), ask({})],
-      all
-    )
-    const tried = [first, second, third]
-    if (tried.some(({ _tag }) => _tag === "Succeeded")) {
+    const asked = Array.from({ length: trialSize }, (_, i) => i)
+    own.push(...(yield* Effect.forEach(asked, () => ask({ [field]: value }), all)))
+    others.push(...(yield* Effect.forEach(asked, () => ask({}), all)))
+    for (const answer of others) if (answer._tag === "Failed") noise.add(answer.code)
+    if (own.some(({ _tag }) => _tag === "Succeeded")) {
       return { field, borneOut: false, message: `a dry run does not notice that the ${fields[field]} value exists` }
     }
-    if (
-      first._tag === "Failed" &&
-      control._tag === "Succeeded" &&
-      tried.every((answer) => answer._tag === "Failed" && answer.code === first.code)
-    ) {
-      return { field, borneOut: true, code: first.code, message: first.message }
+    const [code, count] = mostCommonCode(own)
+    const passed = others.filter(({ _tag }) => _tag === "Succeeded").length
+    const enough = attempt === 1 ? trialSize : (own.length * 3) / 4
+    if (code !== undefined && count >= enough && passed >= others.length / 2 && !noise.has(code)) {
+      return { field, borneOut: true, code }
     }
   }
   return { field, borneOut: false, message: "dry runs of one record gave different answers" }
 })
+
+const mostCommonCode = (answers: ReadonlyArray<Settled>): readonly [code: string | undefined, count: number] => {
+  const counts = new Map<string, number>()
+  for (const answer of answers) {
+    if (answer._tag === "Failed") counts.set(answer.code, (counts.get(answer.code) ?? 0) + 1)
+  }
+  return [...counts].sort(([, a], [, b]) => b - a)[0] ?? [undefined, 0]
+}
 
 // -----------------------------------------------------------------------------
 // The steps
@@ -269,13 +298,13 @@ const work: (
   const again = why === "InDoubt" ? yield* submitUntilKnown(first, steps) : undefined
   if (again === undefined || again._tag === "Failed") {
     const sorted = yield* sortOut(first, steps, { hints: maxHints })
-    yield* deny(sorted, calls)
-    const nothingBad = sorted.bad.length + sorted.unclear.length === 0
-    yield* submitGood(sorted.good, steps, again !== undefined && nothingBad)
+    yield* settleSorted(sorted, steps)
+    const allGood = sorted.good.length === first.length
+    yield* submitGood(sorted.good, steps, again !== undefined && allGood)
     // Without a control nothing could be said of these; by now there may be one.
     if (sorted.unclear.length > 0 && resolution.specimen("access") !== undefined) {
       const rest = yield* sortOut(sorted.unclear, steps, { hints: 0 })
-      yield* deny(rest, calls)
+      yield* settleSorted(rest, steps)
       yield* submitGood(rest.good, steps, false)
     }
   }
@@ -303,12 +332,17 @@ interface Sorted {
   readonly good: ReadonlyArray<Candidate>
   readonly bad: ReadonlyArray<{ readonly record: Candidate; readonly code: string; readonly message: string }>
   readonly unclear: ReadonlyArray<Candidate>
+  /** Records that would not be created, but exist. */
+  readonly existing: ReadonlyArray<Candidate>
 }
+
+const unsorted: Sorted = { good: [], bad: [], unclear: [], existing: [] }
 
 const together = (parts: ReadonlyArray<Sorted>): Sorted => ({
   good: parts.flatMap(({ good }) => good),
   bad: parts.flatMap(({ bad }) => bad),
-  unclear: parts.flatMap(({ unclear }) => unclear)
+  unclear: parts.flatMap(({ unclear }) => unclear),
+  existing: parts.flatMap(({ existing }) => existing)
 })
 
 const halvesOf = <A>(records: ReadonlyArray<A>) => {
@@ -322,9 +356,9 @@ const sortOut: (
   steps: Steps,
   left: { hints: number }
 ) => Effect.Effect<Sorted, Halt> = Effect.fnUntraced(function* (records, steps, left) {
-  if (records.length === 0) return { good: [], bad: [], unclear: [] }
+  if (records.length === 0) return unsorted
   const answer = yield* orHalt(steps.calls.dryRun(records.map(({ json }) => copyOf(json))))
-  if (answer._tag === "Succeeded") return { good: records, bad: [], unclear: [] }
+  if (answer._tag === "Succeeded") return { ...unsorted, good: records }
   if (records.length === 1) return yield* judge(records[0]!, answer, steps)
   const suspect = answer._tag === "Failed" ? answer.tokenCount : undefined
   const pointedAt = suspect === undefined ? undefined : records[suspect]
@@ -341,32 +375,68 @@ const sortOut: (
   return together(yield* Effect.forEach(halvesOf(records), (part) => sortOut(part, steps, left), all))
 })
 
-/** A record whose copy failed alone: bad, once it does so again with one code while a control passes. */
+/**
+ * A record whose copy failed alone: bad, once it has failed again and again with one code while controls passed. Should it exist all the
+ * same, that is what there is to say of it.
+ */
 const judge = Effect.fnUntraced(function* (
   record: Candidate,
   answer: Settled,
-  { calls, resolution }: Steps
+  steps: Steps
 ): Effect.fn.Return<Sorted, Halt> {
-  const unclear: Sorted = { good: [], bad: [], unclear: [record] }
-  let before = answer
-  for (let asked = 0; asked < maxAsks; asked++) {
-    const control = resolution.specimen("access")
-    if (control === undefined) return unclear
-    const passed = yield* orHalt(calls.dryRun([copyOf(control)]))
-    if (passed._tag !== "Succeeded") continue
+  const { calls, resolution } = steps
+  const unclear: Sorted = { ...unsorted, unclear: [record] }
+  const control = resolution.specimen("access")
+  if (control === undefined || answer._tag !== "Failed") return unclear
+  for (let confirmed = 0; confirmed < confirmations;) {
+    if (!(yield* controlPasses(control, steps))) return unclear
     const again = yield* orHalt(calls.dryRun([copyOf(record.json)]))
-    if (again._tag === "Succeeded") return { good: [record], bad: [], unclear: [] }
-    if (again._tag === "Failed" && before._tag === "Failed" && again.code === before.code) {
-      return { good: [], bad: [{ record, code: again.code, message: again.message }], unclear: [] }
-    }
-    before = again
+    if (again._tag === "Succeeded") return { ...unsorted, good: [record] }
+    if (again._tag !== "Failed" || again.code !== answer.code) return unclear
+    confirmed++
   }
-  return unclear
+  const { code, message } = answer
+  const trial = yield* resolution.calibrate("access", calls)
+  if (resolution.noise.has(code)) return unclear
+  if (trial?.borneOut === true) {
+    const state = yield* exists(record, trial, steps)
+    if (state === "existing") return { ...unsorted, existing: [record] }
+    if (state === "unclear") return unclear
+  }
+  return { ...unsorted, bad: [{ record, code, message }] }
 })
 
-const deny = ({ bad }: Sorted, { settle }: Calls) =>
-  Effect.forEach(bad, ({ code, message, record }) => settle({ end: "failed", candidates: [record], code, message }), {
-    discard: true
+/** Whether a known good record passes with fresh values. A service that sometimes fails for no reason is given some chances. */
+const controlPasses = Effect.fnUntraced(function* (control: Redacted.Redacted, { calls, resolution }: Steps) {
+  for (let asked = 0; asked < maxAsks; asked++) {
+    const answer = yield* orHalt(calls.dryRun([copyOf(control)]))
+    if (answer._tag === "Succeeded") return true
+    if (answer._tag === "Failed") resolution.noise.add(answer.code)
+  }
+  return false
+})
+
+/** Settles what step 2 has shown. */
+const settleSorted = Effect.fnUntraced(function* ({ bad, existing }: Sorted, { calls, resolution }: Steps) {
+  for (const { code, message, record } of bad) {
+    yield* calls.settle({ end: "failed", candidates: [record], code, message })
+  }
+  const trial = existing.length === 0 ? undefined : yield* resolution.calibrate("access", calls)
+  if (trial !== undefined) yield* settleExisting(existing, trial, calls)
+})
+
+const settleExisting = (
+  candidates: ReadonlyArray<Candidate>,
+  { code = "" }: Trial,
+  { settle }: Calls,
+  assumed?: true
+) =>
+  settle({
+    end: "existing",
+    candidates,
+    code,
+    message: `a token with this access token value exists${assumed === undefined ? "" : ", if the service works in order"}`,
+    ...(assumed === undefined ? undefined : { assumed })
   })
 
 /** Steps 3 and 4, for records that would be created if they did not exist. @param submitted whether they just were, and refused */
@@ -382,19 +452,15 @@ const submitGood = Effect.fnUntraced(function* (good: ReadonlyArray<Candidate>, 
     }
     refused = false
     let trial = yield* resolution.calibrate("access", calls)
-    if (trial === undefined) {
+    if (trial === undefined && !resolution.barren) {
       left = yield* submitHalves(left, steps)
+      resolution.barren = resolution.specimen("access") === undefined
       if (left.length === 0) return
       trial = yield* resolution.calibrate("access", calls)
     }
     if (trial === undefined || !trial.borneOut) return
-    const { absent, existing, taken } = yield* whichExist(left, trial, steps)
-    const { code } = trial
-    if (existing.length > 0) {
-      const assumed = resolution.policy.assumeInOrder ? { assumed: true as const } : undefined
-      const message = `a token with this access token value exists${assumed === undefined ? "" : ", if the service works in order"}`
-      yield* calls.settle({ end: "existing", candidates: existing, code: code!, message, ...assumed })
-    }
+    const { absent, assumed, existing, taken } = yield* whichExist(left, trial, steps)
+    if (existing.length > 0) yield* settleExisting(existing, trial, calls, assumed)
     for (const { code, record } of taken) {
       const message = "a token with this refresh token value exists, and none with this access token value"
       yield* calls.settle({ end: "failed", candidates: [record], code, message })
@@ -425,6 +491,8 @@ interface Found {
   readonly existing: ReadonlyArray<Candidate>
   readonly absent: ReadonlyArray<Candidate>
   readonly taken: ReadonlyArray<{ readonly record: Candidate; readonly code: string }>
+  /** Not all of the existing ones were proved. */
+  readonly assumed?: true
 }
 
 const nothing: Found = { existing: [], absent: [], taken: [] }
@@ -450,8 +518,22 @@ const whichExist = Effect.fnUntraced(function* (
     else high = middle
   }
   const [before, after] = [records.slice(0, low), records.slice(low)]
-  if (steps.resolution.policy.assumeInOrder) return { ...nothing, existing: before, absent: after }
+  if (steps.resolution.policy.assumeInOrder && (yield* looksInOrder(before, after, trial, steps))) {
+    return { ...nothing, existing: before, absent: after, assumed: true }
+  }
   return foundTogether(yield* Effect.all([oneByOne(before, trial, steps), asGroup(after, trial, steps)], all))
+})
+
+/** Whether what exists is a beginning, as far as a look at both ends of it tells. */
+const looksInOrder = Effect.fnUntraced(function* (
+  before: ReadonlyArray<Candidate>,
+  after: ReadonlyArray<Candidate>,
+  trial: Trial,
+  steps: Steps
+) {
+  const [first] = before
+  if (first !== undefined && (yield* exists(first, trial, steps)) !== "existing") return false
+  return after.length === 0 || (yield* passes(after, steps))
 })
 
 /** Whether a token with the access value of a record exists: what a control says that carries it. */

@@ -114,10 +114,16 @@ export const resolve = Effect.fnUntraced(function* <R>(
         })
       )
   }
-  yield* recall.records(targets, open).pipe(
-    Stream.mapEffect((recalled) => examine(run, recalled, tools, options), { concurrency: atOnce, unordered: true }),
-    Stream.runDrain
-  )
+  const pass = (entries: ReadonlyArray<OpenBatch>) =>
+    recall.records(entries, open).pipe(
+      Stream.mapEffect((recalled) => examine(run, recalled, tools, options), { concurrency: atOnce, unordered: true }),
+      Stream.runDrain
+    )
+  const hadSpecimen = tools.resolution.specimen("access") !== undefined
+  yield* pass(targets)
+  // What could not be judged for want of a record that was created: by now there may be one.
+  if (hadSpecimen || leg.stopped || tools.resolution.specimen("access") === undefined) return
+  yield* pass(targets.filter(({ batch }) => open.get(batch) !== undefined))
 })
 
 const choose = (policy: ResolutionPolicy, entry: OpenBatch) =>
@@ -134,7 +140,7 @@ interface Tools {
 
 /** Looks into one batch. */
 const examine = Effect.fnUntraced(function* <R>(
-  { leg, open }: Run<R>,
+  { leg, open, recall }: Run<R>,
   { batch, entry }: Recall.Recalled,
   { limited, policy, resolution, waitSince }: Tools,
   options: Delivery.Options
@@ -150,7 +156,8 @@ const examine = Effect.fnUntraced(function* <R>(
   for (const { batch: index, lines, records, requestId } of open.resolving(entry.batch)) {
     if (requestId === undefined) continue
     const told = { batch: index, resolves: entry.batch, records, lines }
-    yield* conclude(leg, told, TokenBatch.RequestId.make(requestId), batch.body, options)
+    const answer = yield* conclude(leg, told, TokenBatch.RequestId.make(requestId), batch.body, options)
+    if (answer._tag === "Succeeded") recall.created(batch, lines)
   }
   const choice = choose(policy, entry)
   if (leg.stopped || choice === "leave" || open.get(entry.batch) === undefined) return

@@ -1,0 +1,125 @@
+/** What a run promises, whatever happens to it: a crash at every write and every call in turn, and a service with habits and faults. */
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
+import * as Schema from "effect/Schema"
+import { dice, inTime } from "./fixtures.ts"
+import { fails, holdAgainst, live, makeLines, makeService, quiet, type Death, type Habits } from "./simulation.ts"
+
+const options = { batchSize: 8, concurrency: 3, repeatable: true, giveUpAfter: "2 hours", keepGoing: true } as const
+
+const habitsOf = (roll: (sides: number) => number): Habits => {
+  const dryRunChecksExisting = roll(4) > 0
+  return {
+    failureMode: roll(2) === 0 ? "prefix" : "atomic",
+    inOrder: roll(2) === 0,
+    dryRunChecksExisting,
+    // Where nothing can be asked, a record that fails four times for no reason of its own is called failed.
+    faults: [0, 2, dryRunChecksExisting ? 10 : 3, dryRunChecksExisting ? 30 : 5][roll(4)]!
+  }
+}
+
+describe("a run that is cut off", () => {
+  for (const repeatable of [true, false]) {
+    it.effect(
+      `goes on after a crash at every write of its journal, ${repeatable ? "from a file" : "from a pipe fed again"}`,
+      () =>
+        Effect.gen(function* () {
+          const lines = makeLines(7, 60)
+          const whole = makeService(1, quiet)
+          const { writes } = yield* inTime(live(lines, whole, [], { ...options, repeatable }))
+          assert.isTrue(writes > 20)
+          for (let write = 1; write <= writes; write++) {
+            for (const written of [true, false]) {
+              const service = makeService(1, quiet)
+              const { events } = yield* inTime(
+                live(lines, service, [{ at: { write, written } }], { ...options, repeatable })
+              )
+              holdAgainst(lines, events, service.ledger, { allKnown: true })
+            }
+          }
+        })
+    )
+  }
+
+  it.effect("goes on after a crash in every call", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(9, 60)
+      const { calls } = yield* inTime(live(lines, makeService(2, quiet), [], options))
+      for (let call = 1; call <= calls; call += 2) {
+        const service = makeService(2, quiet)
+        const { events } = yield* inTime(live(lines, service, [{ at: { call } }], options))
+        holdAgainst(lines, events, service.ledger, { allKnown: true })
+      }
+    })
+  )
+
+  it.effect("goes on from a journal that has lost any part of its end", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(11, 60)
+      const { journal } = yield* inTime(live(lines, makeService(3, quiet), [], options))
+      for (let kept = 1; kept < journal.length; kept++) {
+        // The service has done everything; the journal knows of a part.
+        const service = makeService(3, quiet)
+        const whole = yield* inTime(live(lines, service, [], options))
+        const { events } = yield* inTime(
+          live(lines, service, [], { ...options, journal: whole.journal.slice(0, kept) })
+        )
+        // A record without a value is sent again when nothing is known of its having been sent.
+        holdAgainst(lines, events, service.ledger, { mayBeTwice: true })
+      }
+    })
+  )
+
+  it.effect("submits nothing more once its journal cannot be written", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(9, 120)
+      const { writes } = yield* inTime(live(lines, makeService(4, quiet), [], options))
+      for (let write = 1; write <= writes; write += 3) {
+        const service = makeService(4, quiet)
+        const failed = yield* inTime(fails(lines, service, write, options))
+        assert.deepInclude(failed.report.stopped, { reason: "JournalFailed" })
+        assert.strictEqual(failed.exitCode, 3)
+        // What is not in the journal has not been sent.
+        const intended = failed.journal.flatMap((e) => (e._tag === "BatchIntended" ? [e.batch] : []))
+        const accepted = failed.events.flatMap((e) => (e._tag === "BatchAccepted" ? [e.batch] : []))
+        assert.deepStrictEqual(
+          accepted.filter((batch) => !intended.includes(batch)),
+          []
+        )
+        const { events } = yield* inTime(live(lines, service, [], { ...options, journal: failed.journal }))
+        holdAgainst(lines, events, service.ledger, { allKnown: true })
+      }
+    })
+  )
+
+  it.effect.prop(
+    "never says what is not so, whatever the service is like and however often it dies",
+    { seed: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 })) },
+    ({ seed }) =>
+      Effect.gen(function* () {
+        const roll = dice(seed)
+        const habits = habitsOf(roll)
+        // An assumption holds where it holds: a value on two lines breaks it.
+        const assumeInOrder = habits.inOrder && roll(3) === 0
+        const lines = makeLines(roll(1_000_000), 1 + roll(80), { repeats: !assumeInOrder })
+        const service = makeService(roll(1_000_000), habits)
+        const deaths: ReadonlyArray<Death> = Array.from({ length: roll(5) }, () => ({
+          at: roll(2) === 0 ? { call: 1 + roll(60) } : { write: 1 + roll(40), written: roll(2) === 0 }
+        }))
+        const { events } = yield* inTime(
+          live(lines, service, deaths, {
+            batchSize: 1 + roll(12),
+            concurrency: 1 + roll(5),
+            repeatable: roll(3) > 0,
+            keepGoing: true,
+            giveUpAfter: "5 hours",
+            pollTimeout: "1 hour",
+            policy: { assumeInOrder }
+          })
+        )
+        holdAgainst(lines, events, service.ledger, { allKnown: habits.faults === 0 && habits.dryRunChecksExisting })
+      }).pipe(Random.withSeed(String(seed))),
+    { arbitrary: { runs: 150 } }
+  )
+})
