@@ -9,7 +9,7 @@ import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Stream from "effect/Stream"
 import { fork, spawnSync } from "node:child_process"
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
@@ -51,11 +51,14 @@ const port = await new Promise<number>((resolve) => server.once("message", (mess
 const baseUrl = `http://127.0.0.1:${port}`
 
 const floor = join(here, "floor.ts")
+const journal = join(cache, "journal")
+const state = join(cache, "state")
 const small = "--max-semi-space-size=4"
 const candidates: ReadonlyArray<readonly [name: string, args: ReadonlyArray<string>]> = [
   ["floor, with JSON.parse", [floor, sample, baseUrl, batchSize, "parse"]],
   ["floor, nothing parsed", [floor, sample, baseUrl, batchSize]],
   ["tokenbatch, the library", [small, join(here, "library.ts"), sample, baseUrl, batchSize]],
+  ["tokenbatch, the library with a journal", [small, join(here, "library.ts"), sample, baseUrl, batchSize, journal]],
   [
     "tokenbatch, the command line",
     [
@@ -82,12 +85,15 @@ interface Usage {
 
 const usageFile = join(cache, "usage.json")
 const measure = (name: string, args: ReadonlyArray<string>): Usage => {
+  // Every run is the first of its file.
+  for (const left of [journal, state]) rmSync(left, { recursive: true, force: true })
   const startedAt = performance.now()
   const { status, stderr } = spawnSync(process.execPath, ["--import", join(here, "usage.ts"), ...args], {
     encoding: "utf8",
     env: {
       ...process.env,
       BENCH_USAGE: usageFile,
+      XDG_STATE_HOME: state,
       AUTHLETE_BASE_URL: baseUrl,
       AUTHLETE_SERVICE_ID: "bench",
       AUTHLETE_BEARER: "bench"

@@ -188,8 +188,13 @@ const ofLines = (lines: OpenBatches.Leftover["lines"], what: object) => lines.ma
 export const writeReport = Effect.fnUntraced(
   function* (path: string, report: RunEvent.RunReport) {
     const fs = yield* FileSystem.FileSystem
-    yield* fs.writeFileString(`${path}.new`, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 })
-    yield* fs.rename(`${path}.new`, path)
+    yield* Effect.onError(
+      Effect.andThen(
+        fs.writeFileString(`${path}.new`, `${JSON.stringify(report, null, 2)}\n`, { mode: 0o600 }),
+        fs.rename(`${path}.new`, path)
+      ),
+      () => Effect.ignore(fs.remove(`${path}.new`))
+    )
   },
   (effect, path) => Effect.mapError(effect, (error) => new OutputError({ file: path, reason: IoError.describe(error) }))
 )

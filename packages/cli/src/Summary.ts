@@ -15,6 +15,9 @@ const remedies: Record<RunEvent.StopReason, string> = {
   JournalFailed: "Make room for the journal, or see that it can be written, and resume the run."
 }
 
+/** Said of an input without lines, which is no failure but seldom what was meant. */
+export const nothing = "No lines were read: the input has none."
+
 /** What is in the results file. */
 export const resultsFile = "lines not created"
 
@@ -29,28 +32,29 @@ const maxExamples = 2
 
 const ends = ["unresolved", "notSubmitted", "failed", "rejected"] as const
 
+const count = ({ from, to }: { readonly from: number; readonly to: number }) => to - from + 1
+
 /** Collects the first few examples of each end, and counts the others. */
 export const makeExamples = () => {
   const kept = Object.fromEntries(ends.map((end) => [end, { examples: [] as Array<Example>, more: 0 }])) as Record<
     (typeof ends)[number],
     { readonly examples: Array<Example>; more: number }
   >
-  const keep = (end: (typeof ends)[number], example: () => Example) => {
+  const keep = (end: (typeof ends)[number], lines: number, example: () => Example) => {
     const { examples } = kept[end]
     if (examples.length < maxExamples) examples.push(example())
-    else kept[end].more++
+    else kept[end].more += lines
   }
   const why = ({ code, message, tokenCount }: Pick<OpenBatches.Leftover, "code" | "message" | "tokenCount">) =>
-    Format.quote(
-      `${message.includes(code) ? message : `${code}, ${message}`}${tokenCount === undefined ? "" : `, after ${tokenCount} tokens`}`
-    )
+    `${Format.quote(message.includes(code) ? message : `${code}, ${message}`)}${tokenCount === undefined ? "" : `, after ${Format.plural(tokenCount, "token")}`}`
   return {
     add: (event: RunEvent.RunEvent): void => {
       if (event._tag === "BatchRefused" || (event._tag === "RecordsSettled" && event.end === "failed")) {
-        for (const range of event.lines) keep("failed", () => ({ where: Format.lines(range), why: why(event) }))
+        for (const range of event.lines)
+          keep("failed", count(range), () => ({ where: Format.lines(range), why: why(event) }))
       }
       for (const { field, file, line, reason } of RunEvent.rejectionsOf(event)) {
-        keep("rejected", () => ({
+        keep("rejected", 1, () => ({
           where: Format.lines({ ...(file === undefined ? undefined : { file }), from: line, to: line }),
           why: field === undefined ? reason : `${field} ${reason}`
         }))
@@ -60,7 +64,7 @@ export const makeExamples = () => {
     left: (leftovers: ReadonlyArray<OpenBatches.Leftover>): void => {
       for (const leftover of leftovers) {
         for (const range of leftover.lines) {
-          keep(leftover.end, () => ({ where: Format.lines(range), why: why(leftover) }))
+          keep(leftover.end, count(range), () => ({ where: Format.lines(range), why: why(leftover) }))
         }
       }
     },
@@ -68,11 +72,9 @@ export const makeExamples = () => {
     all: (): ReadonlyArray<Example> =>
       ends.flatMap((end) => {
         const { examples, more } = kept[end]
-        const places =
-          end === "rejected" || end === "failed"
-            ? Format.plural(more, "line")
-            : Format.plural(more, "range of lines", "ranges of lines")
-        return more === 0 ? examples : [...examples, { where: `and ${places} more`, why: words[end] }]
+        return more === 0
+          ? examples
+          : [...examples, { where: `and ${Format.plural(more, "line")} more`, why: words[end] }]
       })
   }
 }
@@ -125,14 +127,17 @@ export const render = ({ examples, files, outputFailure, report, run, sandbox }:
     ...resolutionNotes(report),
     ...(report.legs > 1 ? [`  in ${report.legs} legs`] : []),
     ...(sandbox ? ["  This was the sandbox: nothing was created at Authlete."] : []),
-    ...(dryRun ? ["  This was a dry run: nothing was created."] : [])
+    ...(dryRun ? ["  This was a dry run: nothing was created."] : []),
+    ...(records.read === 0 && report.complete ? [`  ${nothing}`] : [])
   ]
-  const stopped =
-    outputFailure !== undefined
-      ? ["", `Not everything could be written: ${outputFailure}.`, "Make room, or name another place."]
-      : report.stopped === undefined
-        ? []
-        : ["", `Stopped early: ${Format.quote(report.stopped.message)}.`, remedies[report.stopped.reason]]
+  const stopped = [
+    ...(report.stopped === undefined
+      ? []
+      : ["", `Stopped early: ${Format.quote(report.stopped.message)}.`, remedies[report.stopped.reason]]),
+    ...(outputFailure === undefined
+      ? []
+      : ["", `Not everything could be written: ${outputFailure}.`, "Make room, or name another place."])
+  ]
   const nowhere =
     records.failed + records.unresolved + records.notSubmitted > 0 && !files.some(([what]) => what === resultsFile)
   const hint = nowhere ? ["", `--results FILE names the lines that were not created.`] : []

@@ -67,14 +67,15 @@ export interface Created {
   readonly lines: ReadonlyArray<LineRange>
 }
 
-/** As many batches that were created are remembered. */
-const maxCreated = 3
+/** As many records that were created are remembered, and those of the batch that goes beyond. */
+const enoughCreated = 200
 
 /** The fold. */
 export class OpenBatches {
   private readonly batches = new Map<number, Mutable<OpenBatch>>()
   /** The first few batches that were created. */
   readonly created: Array<Created> = []
+  private createdRecords = 0
   /** The highest number that a batch has. */
   last = 0
 
@@ -196,10 +197,12 @@ export class OpenBatches {
   }
 
   private remember(batch: OpenBatch): void {
-    if (this.created.length === maxCreated || batch.withoutAccessToken === batch.records) return
+    if (this.createdRecords >= enoughCreated || batch.withoutAccessToken === batch.records) return
     const of = batch.resolves === undefined ? batch : this.batches.get(batch.resolves)
     const { bytes } = of === undefined ? batch : this.rootOf(of)
-    if (bytes !== undefined) this.created.push({ bytes, lines: batch.lines })
+    if (bytes === undefined) return
+    this.created.push({ bytes, lines: batch.lines })
+    this.createdRecords += batch.records
   }
 
   private change(batch: number, change: Partial<OpenBatch>): void {

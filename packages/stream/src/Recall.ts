@@ -74,6 +74,20 @@ export const textOf = ({ body, ends }: Batches.Batch, index: number): string =>
     ends[index]
   )
 
+/** The first few of some lines, as places among a batch's records. */
+const firstOf = (batch: Batches.Batch, lines: ReadonlyArray<Batches.LineRange>): ReadonlyArray<number> => {
+  const places: Array<number> = []
+  for (const range of lines) {
+    const at = Lines.indexOf(batch.lines, range)
+    if (at === -1) continue
+    for (let i = at; i <= at + range.to - range.from; i++) {
+      places.push(i)
+      if (places.length === looked) return places
+    }
+  }
+  return places
+}
+
 /** Some of a batch's records, by their lines. */
 const select = (batch: Batches.Batch, lines: ReadonlyArray<Batches.LineRange>, records: number) => {
   const at = Lines.indexOf(batch.lines, lines[0]!)
@@ -91,14 +105,10 @@ export const make = <E, R>(
   let taken: Array<Recalled> = []
   const specimens: Specimens = { access: undefined, refresh: undefined }
 
-  const created: Recall<R>["created"] = (of, lines) => {
-    if (specimens.refresh !== undefined || of.withoutAccessToken === of.records) return
-    // Of consecutive lines one knows where they stand.
-    const some = lines?.slice(0, 1)
-    const batch = some === undefined ? of : select(of, some, Lines.count(some))
-    if (batch === undefined) return
-    for (let i = 0; i < Math.min(batch.records, looked); i++) {
-      const text = textOf(batch, i)
+  const created: Recall<R>["created"] = (batch, lines = batch.lines) => {
+    if (specimens.refresh !== undefined || batch.withoutAccessToken === batch.records) return
+    for (const index of firstOf(batch, lines)) {
+      const text = textOf(batch, index)
       const { accessToken, refreshToken } = JSON.parse(text) as Record<string, unknown>
       if (accessToken == null) continue
       specimens.access ??= Redacted.make(text)
