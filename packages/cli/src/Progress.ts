@@ -65,6 +65,7 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
     ...(records.existing > 0 ? [[4, `${Format.short(records.existing)} existing`] as const] : []),
     ...(records.rejected > 0 ? [[4, `${Format.short(records.rejected)} rejected`] as const] : []),
     ...(bad > 0 ? [[2, `${Format.short(bad)} not created`] as const] : []),
+    ...(state.resolving ? [[2, `${Format.short(records.unresolved)} to find out about`] as const] : []),
     [7, `${Format.short(state.inFlight)} in flight`],
     [5, `${Format.short(rate)}/s`],
     [6, Format.elapsed(elapsed)],

@@ -26,7 +26,7 @@ export interface Running {
 }
 
 /** Where runs are kept, in place of the user's own. */
-const state = mkdtempSync(join(tmpdir(), "tokenbatch-state-"))
+export const state = mkdtempSync(join(tmpdir(), "tokenbatch-state-"))
 process.on("exit", () => rmSync(state, { recursive: true, force: true }))
 
 const clean = () => ({

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   rmSync,
   statSync,
@@ -15,8 +16,9 @@ import { RunEvent } from "@tokenbatch/stream"
 import * as Schema from "effect/Schema"
 import { execFileSync, spawn } from "node:child_process"
 import { createServer } from "node:net"
+import { join } from "node:path"
 import { gzipSync } from "node:zlib"
-import { bearer, folder, lastEvent, line, lines, program, run, sandbox, serve, start } from "./fixtures.ts"
+import { bearer, folder, lastEvent, line, lines, program, run, sandbox, serve, start, state } from "./fixtures.ts"
 
 const temporary = folder()
 const file = (name: string, content: string | Uint8Array) => {
@@ -139,6 +141,10 @@ describe("create --sandbox", () => {
     const ended = await run(["create", "--sandbox", file("empty", "")])
     assert.strictEqual(ended.code, 0)
     assert.include(ended.stderr, "read              0")
+    assert.include(ended.stderr, "No lines were read")
+    const checked = await run(["validate", file("blank", "\n\n")])
+    assert.strictEqual(checked.code, 0)
+    assert.include(checked.stderr, "No lines were read")
   })
 
   it("takes the first records only, and keeps rejected lines where it is told to", async () => {
@@ -257,7 +263,18 @@ describe("against a sandbox in another process", () => {
     const status = await run(["status", "--json", accepted.requestId], other)
     assert.strictEqual(status.code, 0)
     assert.deepInclude(JSON.parse(status.stdout), { state: "Succeeded", tokenCount: 1 })
-    assert.strictEqual((await run(["status", "nope"], other)).code, 3)
+  })
+
+  it("says that the service does not know a request ID, and its code once", async () => {
+    const { code, stderr, stdout } = await run(["status", "--json", "nope"], other)
+    assert.strictEqual(code, 2)
+    assert.match(stderr, /^error: the service does not know this request ID: HTTP 400: \[SBX400004\] .*\nCheck the ID/)
+    assert.strictEqual(stderr.split("SBX400004").length, 2)
+    assert.deepInclude(JSON.parse(stdout), { requestId: "nope", _tag: "ResultError", code: "SBX400004" })
+    const elsewhere = { ...other.env, AUTHLETE_BASE_URL: `${other.env["AUTHLETE_BASE_URL"]}/elsewhere` }
+    const missed = await run(["status", "nope"], { env: elsewhere })
+    assert.strictEqual(missed.code, 2)
+    assert.include(missed.stderr, "no such request ID at this address: HTTP 404")
   })
 
   it("ends with 4 at a wrong token", async () => {
@@ -429,6 +446,8 @@ describe("bad usage", () => {
       assert.strictEqual(ended.code, 0)
       assert.include(ended.stdout, "USAGE")
     }
+    const { stdout } = await run(["resume", "--help"])
+    assert.include(stdout, "How long a call may take (such as 500ms, 90s or 15m; default: 1m)")
     assert.match((await run(["--version"])).stdout, /\d+\.\d+\.\d+/)
   })
 })
@@ -545,19 +564,29 @@ describe("a service that is not as it should be", () => {
       }
     })
     const [rejects, results] = [temporary.file("s-rejects"), temporary.file("s-results")]
+    const runDir = temporary.file("s-run")
     const input = file(
       "secrets.ndjson",
       `${lines(8)}{"accessToken":"access-token-value-9"}\n{"accessToken":"access-token-value-10\n`
     )
     const ended = await run(
-      ["create", "--json", "--batch-size", "2", "--keep-going", "--rejects", rejects, "--results", results, input],
+      [
+        ...["create", "--json", "--batch-size", "2", "--keep-going", "--settle-time", "10ms", "--run-dir", runDir],
+        ...["--rejects", rejects, "--results", results, input]
+      ],
       server
     )
+    // What is unresolved is looked into once more, and everything is written again.
+    const resumed = await run(["resume", "--json", "--settle-time", "10ms", runDir], server)
     server.close()
     assert.strictEqual(ended.code, 3)
-    const written = [ended.stdout, ended.stderr, readFileSync(rejects, "utf8"), readFileSync(results, "utf8")].join(
-      "\n"
-    )
+    assert.strictEqual(resumed.code, 3)
+    const files = [rejects, results, ...readdirSync(runDir).map((name) => join(runDir, name))]
+    assert.isTrue(files.some((name) => name.endsWith("journal")))
+    const written = [ended, resumed]
+      .flatMap(({ stderr, stdout }) => [stdout, stderr])
+      .concat(files.map((name) => readFileSync(name, "utf8")))
+      .join("\n")
     assert.isTrue(jsonLines(results).length >= 6)
     assert.include(written, "<redacted>")
     assert.notInclude(written, bearer)
@@ -596,7 +625,7 @@ describe.skipIf(!existsSync("/usr/bin/script"))("on a terminal", () => {
   const onTerminal = async (args: ReadonlyArray<string>, columns: number, env: Record<string, string> = {}) => {
     const command = `stty cols ${columns}; exec ${[process.execPath, program, ...args].map((arg) => `'${arg}'`).join(" ")}`
     const child = spawn("/usr/bin/script", ["-qec", command, "/dev/null"], {
-      env: { ...process.env, TERM: "xterm", ...env },
+      env: { ...process.env, XDG_STATE_HOME: state, TERM: "xterm", ...env },
       stdio: ["ignore", "pipe", "inherit"]
     })
     let written = ""

@@ -93,6 +93,40 @@ describe("a run that is cut off", () => {
     })
   )
 
+  it.effect("sends records without a value again where it is told to, and says how many may be there twice", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(13, 40)
+      const resubmit = { ...options, policy: { onDoubt: () => "resubmit" as const } }
+      const { calls } = yield* inTime(live(lines, makeService(5, quiet), [], resubmit))
+      let twice = 0
+      for (let call = 1; call <= calls; call += 2) {
+        const service = makeService(5, quiet)
+        const { events } = yield* inTime(live(lines, service, [{ at: { call } }], resubmit))
+        holdAgainst(lines, events, service.ledger, { allKnown: true, mayBeTwice: true })
+        const last = events.at(-1)
+        const possibly = last?._tag === "RunFinished" ? last.report.possiblyTwice : 0
+        const surely = [...service.ledger.keyless.values()].filter((times) => times > 1).length
+        assert.isTrue(surely <= possibly, "no more than is said")
+        twice += possibly
+      }
+      assert.isTrue(twice > 0)
+    })
+  )
+
+  it.effect("leaves what it is told to leave", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(13, 40)
+      const policy = { onDoubt: () => "leave" as const, onFailure: () => "leave" as const }
+      const { calls } = yield* inTime(live(lines, makeService(5, quiet), [], { ...options, policy }))
+      for (let call = 1; call <= calls; call += 3) {
+        const service = makeService(5, quiet)
+        const { events } = yield* inTime(live(lines, service, [{ at: { call } }], { ...options, policy }))
+        holdAgainst(lines, events, service.ledger)
+        assert.isFalse(events.some(({ _tag }) => _tag === "ResolutionStarted"))
+      }
+    })
+  )
+
   it.effect.prop(
     "never says what is not so, whatever the service is like and however often it dies",
     { seed: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 })) },

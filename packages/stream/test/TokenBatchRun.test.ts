@@ -509,6 +509,51 @@ describe("TokenBatchRun", () => {
     })
   )
 
+  it.effect("does not call fit in a dry run what passes alone and fails together", () =>
+    Effect.gen(function* () {
+      const repeated = [line(1), line(2), line(3), line(4), line(5).replace("token-5", "token-2")].join("\n")
+      const values = new Map<string, ReadonlyArray<string>>()
+      const against = service({
+        create: (records, call) => {
+          values.set(
+            `request-${call}`,
+            records.map(({ accessToken }) => accessToken ?? "")
+          )
+          return Effect.succeed(`request-${call}`)
+        },
+        status: (id) => {
+          const sent = values.get(id) ?? []
+          return Effect.succeed(
+            new Set(sent).size === sent.length ? { state: "Succeeded" } : { state: "Failed", errorCode: "E1" }
+          )
+        }
+      })
+      const { events, exitCode, report } = yield* inTime(run(repeated, against, { dryRun: true }))
+      assert.deepInclude(report.records, { read: 5, created: 0, unresolved: 5 })
+      assert.strictEqual(exitCode, 3)
+      const unfit = events.find((e) => e._tag === "BatchUnresolved")
+      assert.strictEqual(unfit?.code, "E1")
+      assert.include(unfit?.message, "lines 2 and 5 have one accessToken")
+      // A bad record in it is reason enough; the others are fit then.
+      const bad = service({
+        create: (records, call) => {
+          values.set(
+            `request-${call}`,
+            records.map(({ subject }) => subject)
+          )
+          return Effect.succeed(`request-${call}`)
+        },
+        status: (id) =>
+          Effect.succeed(
+            values.get(id)?.includes("user-3") === true ? { state: "Failed", errorCode: "E2" } : { state: "Succeeded" }
+          )
+      })
+      const denied = yield* inTime(run(lines(8), bad, { dryRun: true }))
+      assert.deepInclude(denied.report.records, { read: 8, created: 7, failed: 1, unresolved: 0 })
+      assert.strictEqual(denied.exitCode, 1)
+    })
+  )
+
   it.effect("halves a batch that failed in a dry run down to the bad records", () =>
     Effect.gen(function* () {
       const bad = new Set(["user-3", "user-11", "user-12"])
