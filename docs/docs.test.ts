@@ -24,7 +24,9 @@ const blocks = papers.flatMap((paper) =>
     text: text!
   }))
 )
-const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))
+const { scripts }: { readonly scripts: Record<string, string> } = JSON.parse(
+  readFileSync(join(root, "package.json"), "utf8")
+)
 
 /** Commands that came with a paper's block, in order. */
 const commands = blocks
@@ -40,11 +42,15 @@ describe("papers", () => {
   const folder = mkdtempSync(join(tmpdir(), "tokenbatch-docs-"))
   let sandbox: ChildProcess
   let env: Record<string, string> = {}
+  const windows = process.platform === "win32"
 
   beforeAll(async () => {
     sandbox = spawn(process.execPath, [program, "sandbox"])
     const text = await new Promise<string>((resolve) => sandbox.stdout?.once("data", (chunk) => resolve(String(chunk))))
-    env = Object.fromEntries([...text.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name!, value!]))
+    env = {
+      ...Object.fromEntries([...text.matchAll(/^export (\w+)=(.*)$/gm)].map(([, name, value]) => [name!, value!])),
+      XDG_STATE_HOME: folder
+    }
   })
   afterAll(() => {
     sandbox.kill()
@@ -56,8 +62,12 @@ describe("papers", () => {
     assert.property(scripts, first === "run" ? second! : first!)
   })
 
-  it.each(commands.filter(({ command }) => command.startsWith("tokenbatch ")))("$paper: $command", ({ command }) => {
-    const { status, stderr } = spawnSync(process.execPath, [program, ...command.split(" ").slice(1)], {
+  const calls = commands.flatMap(({ command, paper }) => {
+    const call = /^(?:npx )?tokenbatch (.*)$/.exec(command)
+    return call === null ? [] : [{ paper, command, args: call[1]!.split(" ") }]
+  })
+  it.each(calls)("$paper: $command", ({ args }) => {
+    const { status, stderr } = spawnSync(process.execPath, [program, ...args], {
       cwd: folder,
       env: { ...process.env, ...env },
       encoding: "utf8"
@@ -66,9 +76,18 @@ describe("papers", () => {
     assert.include([0, 1], status, stderr)
   })
 
+  it("calls the command line as it is called in a checkout", () => {
+    const [npx, ...args] = "npx tokenbatch --version".split(" ")
+    const { status, stderr, stdout } = spawnSync(npx!, args, { cwd: root, encoding: "utf8", shell: windows })
+    assert.strictEqual(status, 0, stderr)
+    assert.match(stdout, /\d+\.\d+\.\d+/)
+    const readme = calls.filter(({ paper }) => paper === "README.md")
+    assert.isTrue(readme.length > 0 && readme.every(({ command }) => command.startsWith("npx ")))
+  })
+
   it("has no other commands", () => {
     assert.deepStrictEqual(
-      commands.filter(({ command }) => !/^(npm|tokenbatch) /.test(command)),
+      commands.filter(({ command }) => !/^(npm|(npx )?tokenbatch) /.test(command)),
       []
     )
   })
@@ -117,7 +136,7 @@ describe("papers", () => {
     )
     const { status, stdout } = spawnSync(join(root, "node_modules/.bin/tsc"), ["--project", place], {
       encoding: "utf8",
-      shell: process.platform === "win32"
+      shell: windows
     })
     assert.strictEqual(status, 0, stdout)
   })
@@ -131,12 +150,21 @@ describe("papers", () => {
     assert.deepStrictEqual(broken, [])
   })
 
-  it.each([
-    ["file.ts", "created: 9997"],
-    ["application.ts", "rejected: sessions 7: subject is required"]
-  ])("examples/%s runs", (name, said) => {
-    const { status, stderr, stdout } = spawnSync(process.execPath, [join(root, "examples", name)], { encoding: "utf8" })
+  const examples = commands.filter(({ command }) => command.startsWith("npm run example:"))
+  it("says how each example is run", () =>
+    assert.deepStrictEqual(
+      examples.map(({ command }) => scripts[command.split(" ")[2]!]!.split("/").at(-1)).toSorted(),
+      readdirSync(join(root, "examples")).toSorted()
+    ))
+
+  const said: Record<string, string> = {
+    "npm run example:file": "created: 9997",
+    "npm run example:application": "rejected: sessions 7: subject is required"
+  }
+  it.each(examples)("$paper: $command runs", ({ command }) => {
+    const [npm, ...args] = command.split(" ")
+    const { status, stderr, stdout } = spawnSync(npm!, args, { cwd: root, encoding: "utf8", shell: windows })
     assert.strictEqual(status, 0, stderr)
-    assert.include(stdout, said)
+    assert.include(stdout, said[command]!)
   })
 })

@@ -7,5 +7,11 @@ const remove = (/** @type {string} */ path) =>
   rmSync(fileURLToPath(new URL(path, root)), { recursive: true, force: true })
 
 for (const name of readdirSync(new URL("packages/", root))) remove(`packages/${name}/dist`)
-for (const path of ["node_modules/.cache", "node_modules/.vite", "node_modules/.vitest", ".tokenbatch-demo"])
+for (const path of [
+  "node_modules/.cache",
+  "node_modules/.vite",
+  "node_modules/.vitest",
+  ".tokenbatch-demo",
+  "dist-packages"
+])
   remove(path)

@@ -36,13 +36,9 @@ export const create = Command.make(
       Flag.withDescription("Have everything processed and nothing created; names every record that would fail"),
       Flag.withDefault(false)
     ),
-    batchSize: Flags.count("batch-size").pipe(
-      Flag.withDescription("Most records of a batch"),
-      Flag.withDefault(Batches.defaultBatchSize)
-    ),
+    batchSize: Flags.count("batch-size").pipe(Flags.withDefault("Most records of a batch", Batches.defaultBatchSize)),
     batchBytes: Flags.size("batch-bytes").pipe(
-      Flag.withDescription("Most bytes of a batch's request body"),
-      Flag.withDefault(Batches.defaultBatchBytes)
+      Flags.withDefaultSize("Most bytes of a batch's request body", Batches.defaultBatchBytes)
     ),
     ...Flags.running,
     runDir: Flag.String("run-dir").pipe(

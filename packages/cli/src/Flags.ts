@@ -15,6 +15,12 @@ const units: Record<string, Duration.Unit> = {
   d: "days"
 }
 
+/** How durations are written. */
+const durations = "500ms, 90s or 15m"
+
+/** How sizes are written. */
+const sizes = "4MiB or 500kB"
+
 /** Reads `90s`, `15m`, `1.5 hours`, `250ms`. */
 export const parseDuration = (text: string): Duration.Duration => {
   const match = /^\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*$/i.exec(text)
@@ -22,7 +28,7 @@ export const parseDuration = (text: string): Duration.Duration => {
   const long = units[unit] ?? unit
   const duration = match === null ? undefined : Duration.fromInput(`${Number(match[1])} ${long}` as Duration.Input)
   if (duration === undefined || duration._tag === "None" || Duration.toMillis(duration.value) <= 0) {
-    throw new Error(`a duration such as 500ms, 90s, 15m or 1h`)
+    throw new Error(`a duration such as ${durations}`)
   }
   return duration.value
 }
@@ -30,7 +36,7 @@ export const parseDuration = (text: string): Duration.Duration => {
 /** Reads `4MiB`, `500 kB`, `1000000`. */
 export const parseSize = (text: string): number => {
   const size = /^\s*\d+\s*$/.test(text) ? Number(text) : Number(readSize(text))
-  if (!Number.isSafeInteger(size) || size < 2) throw new Error(`a size such as 4MiB or 500kB`)
+  if (!Number.isSafeInteger(size) || size < 2) throw new Error(`a size such as ${sizes}`)
   return size
 }
 
@@ -44,7 +50,46 @@ const readSize = (text: string): bigint => {
   return size._tag === "Some" ? ByteSize.toBigInt(size.value) : 0n
 }
 
+/** As {@link parseDuration} reads it. */
+export const showDuration = (duration: Duration.Duration): string => {
+  const millis = Duration.toMillis(duration)
+  const spelling = shortest(millis, { h: 3_600_000, m: 60_000, s: 1000, ms: 1 })
+  return spelling ?? `${millis * 1000} micros`
+}
+
+/** As {@link parseSize} reads it. */
+export const showSize = (bytes: number): string =>
+  shortest(bytes, { GiB: 1024 ** 3, MiB: 1024 ** 2, KiB: 1024, GB: 1e9, MB: 1e6, kB: 1e3 }) ?? String(bytes)
+
+/** In the first unit that it is a whole number of. */
+const shortest = (amount: number, units: Record<string, number>): string | undefined => {
+  const found = Object.entries(units).find(([, size]) => amount % size === 0)
+  return found === undefined ? undefined : `${amount / found[1]}${found[0]}`
+}
+
 const said = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+const help = (description: string, forms: string | undefined, byDefault: string): string =>
+  `${description} (${forms === undefined ? "" : `such as ${forms}; `}default: ${byDefault})`
+
+/** What a flag is for, and its default: help shows both, and how a duration is written. */
+export const withDefault =
+  <const B extends Duration.Duration | number | string>(description: string, value: B) =>
+  <A>(flag: Flag.Flag<A>): Flag.Flag<A | B> =>
+    flag.pipe(
+      Flag.withDescription(
+        Duration.isDuration(value)
+          ? help(description, durations, showDuration(value))
+          : help(description, undefined, String(value))
+      ),
+      Flag.withDefault(value)
+    )
+
+/** As {@link withDefault}, for a size. */
+export const withDefaultSize =
+  (description: string, bytes: number) =>
+  (flag: Flag.Flag<number>): Flag.Flag<number> =>
+    flag.pipe(Flag.withDescription(help(description, sizes, showSize(bytes))), Flag.withDefault(bytes))
 
 /** A flag that takes a duration. */
 export const duration = (name: string) =>
@@ -107,16 +152,13 @@ export const checks = {
 /** How a run goes, whether it begins or goes on. */
 export const running = {
   concurrency: count("concurrency").pipe(
-    Flag.withDescription("Most batches in flight, from being handed in to their outcome"),
-    Flag.withDefault(TokenBatchRun.defaultConcurrency)
+    withDefault("Most batches in flight, from being handed in to their outcome", TokenBatchRun.defaultConcurrency)
   ),
   pollTimeout: duration("poll-timeout").pipe(
-    Flag.withDescription("How long to wait for a batch's outcome while the service answers"),
-    Flag.withDefault(Polling.defaultPollTimeout)
+    withDefault("How long to wait for a batch's outcome while the service answers", Polling.defaultPollTimeout)
   ),
   giveUpAfter: duration("give-up-after").pipe(
-    Flag.withDescription("How long the service may be away"),
-    Flag.withDefault(Submission.defaultGiveUpAfter)
+    withDefault("How long the service may be away", Submission.defaultGiveUpAfter)
   ),
   keepGoing: Flag.Boolean("keep-going").pipe(
     Flag.withDescription("Go on though batch after batch is refused with one code"),
@@ -127,28 +169,29 @@ export const running = {
     Flag.optional
   ),
   onDoubt: Flag.Literals("on-doubt", ["resolve", "resubmit", "leave"]).pipe(
-    Flag.withDescription(
-      "Batches that may or may not have been taken: find out; or send records without an accessToken again too, which may make tokens twice; or leave them unresolved"
-    ),
-    Flag.withDefault("resolve")
+    withDefault(
+      "Batches that may or may not have been taken: find out; or send records without an accessToken again too, which may make tokens twice; or leave them unresolved",
+      "resolve"
+    )
   ),
   onFailure: Flag.Literals("on-failure", ["resolve", "leave"]).pipe(
-    Flag.withDescription(
-      "Batches that FAILED: find out which records exist and which are bad, or leave them unresolved"
-    ),
-    Flag.withDefault("resolve")
+    withDefault(
+      "Batches that FAILED: find out which records exist and which are bad, or leave them unresolved",
+      "resolve"
+    )
   ),
   assumeInOrder: Flag.Boolean("assume-in-order").pipe(
     Flag.withDescription("Take it that the service works in order, in place of proving each existing record"),
     Flag.withDefault(false)
   ),
   resolveBudget: count("resolve-budget", 0).pipe(
-    Flag.withDescription("Most calls to find out what became of unresolved records"),
-    Flag.withDefault(ResolutionPolicy.defaults.budget)
+    withDefault("Most calls to find out what became of unresolved records", ResolutionPolicy.defaults.budget)
   ),
   settleTime: duration("settle-time").pipe(
-    Flag.withDescription("Least time between the last batch sent and asking what exists"),
-    Flag.withDefault(ResolutionPolicy.defaults.settleAtLeast)
+    withDefault(
+      "Least time between the last batch sent and asking what exists",
+      ResolutionPolicy.defaults.settleAtLeast
+    )
   ),
   rejects: Flag.String("rejects").pipe(
     Flag.withMetavar("FILE"),
@@ -195,8 +238,5 @@ export const connection = {
     Flag.withDescription("Let the bearer go over http:// to another machine"),
     Flag.withDefault(false)
   ),
-  requestTimeout: duration("request-timeout").pipe(
-    Flag.withDescription("How long a call may take"),
-    Flag.withDefault(Duration.seconds(60))
-  )
+  requestTimeout: duration("request-timeout").pipe(withDefault("How long a call may take", Duration.seconds(60)))
 }

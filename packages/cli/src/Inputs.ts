@@ -56,7 +56,7 @@ export const taken = ({ paths, stdin }: Inputs): OutputFiles.Taken => ({
 })
 
 /** What standard input is to a run that goes on. */
-export const stdinIdentity = "-"
+const stdinIdentity = "-"
 
 /**
  * Opens what the arguments name. Several files are told apart in positions by their names.

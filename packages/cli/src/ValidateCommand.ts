@@ -97,6 +97,7 @@ export const validate = Command.make(
       [
         `${Format.plural(read, "line")} read, ${Format.plural(valid, "valid record")}, ${Format.integer(rejected)} rejected`,
         ...(withoutAccessToken > 0 ? [`${Format.plural(withoutAccessToken, "record")} without an accessToken`] : []),
+        ...(read === 0 && complete ? [Summary.nothing] : []),
         ...examples.all().map(({ where, why }) => `  ${where}: ${why}`),
         ...(rejected > 0 && Option.isSome(flags.rejects) ? [`rejected lines: ${flags.rejects.value}`] : [])
       ].join("\n")

@@ -1,6 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
-import { parseDuration, parseSize } from "../src/Flags.ts"
+import { parseDuration, parseSize, showDuration, showSize } from "../src/Flags.ts"
 
 describe("Flags", () => {
   it.each([
@@ -28,4 +28,27 @@ describe("Flags", () => {
   it.each(["", "x", "-5", "1", "4 parsecs"])("refuses the size %j", (text) =>
     assert.throws(() => parseSize(text), "a size such as")
   )
+
+  it.each([
+    [Duration.micros(2n), "2 micros"],
+    [Duration.millis(20), "20ms"],
+    [Duration.millis(1500), "1500ms"],
+    [Duration.seconds(60), "1m"],
+    [Duration.seconds(90), "90s"],
+    [Duration.hours(1), "1h"]
+  ])("shows %s as it can be written", (duration, shown) => {
+    assert.strictEqual(showDuration(duration), shown)
+    assert.isTrue(Duration.equals(parseDuration(shown), duration))
+  })
+
+  it.each([
+    [1000, "1kB"],
+    [4 * 1024 * 1024, "4MiB"],
+    [1024, "1KiB"],
+    [500_000_000, "500MB"],
+    [1_000_001, "1000001"]
+  ])("shows %d bytes as they can be written", (bytes, shown) => {
+    assert.strictEqual(showSize(bytes), shown)
+    assert.strictEqual(parseSize(shown), bytes)
+  })
 })

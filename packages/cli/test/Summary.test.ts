@@ -45,13 +45,25 @@ describe("Summary", () => {
     examples.left([
       { ...ended, end: "unresolved", code: "HTTP 502", message: "HTTP 502: a\npage" },
       { ...ended, end: "unresolved", code: "E1", message: "no\u001b[2J", tokenCount: 412 },
-      { ...ended, end: "unresolved", code: "E1", message: "a third" }
+      { ...ended, end: "unresolved", code: "E1", message: "a third" },
+      { ...ended, end: "notSubmitted", code: "HTTP 503", message: "HTTP 503" }
     ])
+    examples.add({
+      _tag: "BatchRefused",
+      batch: 2,
+      records: 1,
+      lines: [{ from: 5, to: 5 }],
+      code: "E2",
+      message: "bad",
+      polls: 0
+    })
     const text = render({ examples: examples.all(), files: [["rejected lines", "r.ndjson"]] })
     const places = [
       "  lines 7-8: HTTP 502: a page\n",
       "  lines 7-8: E1, no\ufffd[2J, after 412 tokens\n",
-      "  and 1 range of lines more: unresolved\n",
+      "  and 2 lines more: unresolved\n",
+      "  lines 7-8: HTTP 503\n",
+      "  line 5: E2, bad\n",
       "  a.ndjson, line 1,000: subject is missing\n",
       "  a.ndjson, line 2,000: subject is missing\n",
       "  and 8 lines more: rejected\n",
@@ -63,6 +75,25 @@ describe("Summary", () => {
     )
     assert.notInclude(text, "line 3,000")
     assert.notInclude(text, "a third")
+  })
+
+  it("says after how many tokens a batch was given up, however much else was said", () => {
+    const examples = Summary.makeExamples()
+    const left = { batch: 1, end: "unresolved", lines: [{ from: 1, to: 2 }], code: "E1" } as const
+    examples.left([
+      { ...left, message: "x".repeat(1000), tokenCount: 1234 },
+      { ...left, message: "no", tokenCount: 1 }
+    ])
+    const [long, short] = examples.all()
+    assert.match(long!.why, /x…, after 1,234 tokens$/)
+    assert.strictEqual(short!.why, "E1, no, after 1 token")
+  })
+
+  it("says of an empty input that nothing was read, unless something else stopped it", () => {
+    const records = { ...report.records, read: 0, created: 0, rejected: 0 }
+    assert.include(render({ report: { ...report, records } }), Summary.nothing)
+    assert.notInclude(render({ report: { ...report, records, complete: false } }), Summary.nothing)
+    assert.notInclude(render(), Summary.nothing)
   })
 
   it("says how to go on with a run, what it took to find out, and what may be there twice", () => {

@@ -113,7 +113,7 @@ describe("a run that was killed", () => {
     const words = await run(["runs"])
     assert.include(words.stdout, `${id}\n  unfinished`)
 
-    const signalled = start(["resume", id, "--json", "--settle-time", "1s"], { env: box.env })
+    const signalled = start(["resume", id, "--json", "--settle-time", "1s", "--concurrency", "2"], { env: box.env })
     await createdSoFar(signalled, 500)
     signalled.child.kill("SIGINT")
     const stopped = await signalled.ended

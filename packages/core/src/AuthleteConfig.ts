@@ -34,7 +34,24 @@ export class InvalidSetting extends Schema.TaggedError<InvalidSetting>()("Invali
   override get message() {
     return `${this.setting}: ${this.reason}`
   }
+  /** The message alone: a place in this library says nothing to whoever has to mend a setting. */
+  override readonly stack: string = `${this.name}: ${this.message}`
 }
+
+/** A variable of the environment, and what to give in it. */
+export type Setting = readonly [name: string, give: string]
+
+/** Settings that are needed and not there: all of them in one error. */
+export const notSet = (first: Setting, ...more: ReadonlyArray<Setting>): InvalidSetting => {
+  const settings = [first, ...more]
+  return new InvalidSetting({
+    setting: settings.map(([name]) => name).join(", "),
+    reason: `${more.length === 0 ? "is" : "are"} not set: give ${settings.map(([, give]) => give).join("; ")}`
+  })
+}
+
+const baseUrlSetting: Setting = ["AUTHLETE_BASE_URL", "the base URL, or AUTHLETE_REGION (us, jp, eu or br)"]
+const serviceIdSetting: Setting = ["AUTHLETE_SERVICE_ID", "the id of the service whose tokens are to be created"]
 
 /** What {@link make} takes. */
 export interface Settings {
@@ -63,46 +80,39 @@ export class AuthleteConfig extends Context.Service<
 
   /**
    * From `AUTHLETE_BASE_URL`, or `AUTHLETE_REGION` (us, jp, eu, br) where that is not set, and `AUTHLETE_SERVICE_ID`. What
-   * `overrides` names is not looked up.
+   * `overrides` names is not looked up. One error names all that is not set, and with it those of `others` that are not.
    */
   static readonly layerConfig = (
-    overrides: Partial<Settings> = {}
+    overrides: Partial<Settings> = {},
+    others: ReadonlyArray<Setting> = []
   ): Layer.Layer<AuthleteConfig, InvalidSetting | Config.ConfigError> =>
     Layer.effect(
       AuthleteConfig,
       Effect.gen(function* () {
         const baseUrl = overrides.baseUrl ?? (yield* baseUrlConfig)
-        const serviceId = overrides.serviceId ?? (yield* Config.option(Config.String("AUTHLETE_SERVICE_ID")))
-        if (baseUrl === undefined) {
-          return yield* new InvalidSetting({
-            setting: "AUTHLETE_BASE_URL",
-            reason: "is not set: give the base URL, or AUTHLETE_REGION (us, jp, eu or br)"
-          })
-        }
-        if (Option.isOption(serviceId) && Option.isNone(serviceId)) {
-          return yield* new InvalidSetting({
-            setting: "AUTHLETE_SERVICE_ID",
-            reason: "is not set: give the id of the service whose tokens are to be created"
-          })
-        }
-        return yield* make({
-          ...overrides,
-          baseUrl,
-          serviceId: Option.isOption(serviceId) ? serviceId.value : serviceId
-        })
+        const serviceId = overrides.serviceId ?? (yield* variable(serviceIdSetting[0]))
+        const missing: Array<Setting> = []
+        if (baseUrl === undefined) missing.push(baseUrlSetting)
+        if (serviceId === undefined) missing.push(serviceIdSetting)
+        for (const other of others) if ((yield* variable(other[0])) === undefined) missing.push(other)
+        const [first, ...more] = missing
+        if (first !== undefined) return yield* notSet(first, ...more)
+        return yield* make({ ...overrides, baseUrl: baseUrl!, serviceId: serviceId! })
       })
     )
 }
 
+const variable = (name: string) => Effect.map(Config.option(Config.String(name)), Option.getOrUndefined)
+
 const baseUrlConfig = Effect.gen(function* () {
-  const baseUrl = yield* Config.option(Config.String("AUTHLETE_BASE_URL"))
-  if (Option.isSome(baseUrl)) return baseUrl.value
-  const region = yield* Config.option(Config.String("AUTHLETE_REGION"))
-  if (Option.isNone(region)) return undefined
-  if (!Object.hasOwn(regions, region.value)) {
+  const baseUrl = yield* variable(baseUrlSetting[0])
+  if (baseUrl !== undefined) return baseUrl
+  const region = yield* variable("AUTHLETE_REGION")
+  if (region === undefined) return undefined
+  if (!Object.hasOwn(regions, region)) {
     return yield* new InvalidSetting({ setting: "AUTHLETE_REGION", reason: "expected us, jp, eu or br" })
   }
-  return regions[region.value as Region]
+  return regions[region as Region]
 })
 
 const isLoopback = (hostname: string) =>

@@ -10,9 +10,11 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
+import { notSet, type InvalidSetting, type Setting } from "./AuthleteConfig.ts"
 
 /** The bearer cannot be had. */
 export class CredentialsError extends Schema.TaggedError<CredentialsError>()("CredentialsError", {
@@ -25,6 +27,9 @@ export class CredentialsError extends Schema.TaggedError<CredentialsError>()("Cr
 
 /** Whether a text can be a bearer: printable ASCII without white space, since it has to stand in a header. */
 export const isBearer = (text: string): boolean => /^[\x21-\x7e]+$/.test(text)
+
+/** What {@link Credentials.layerConfig} needs. */
+export const bearerSetting: Setting = ["AUTHLETE_BEARER", "a service access token or an organization token"]
 
 /** The bearer for calls to the service: a service access token or an organization token. */
 export class Credentials extends Context.Service<
@@ -44,8 +49,11 @@ export class Credentials extends Context.Service<
     Layer.succeed(Credentials, Credentials.of({ bearer: Effect.succeed(bearer), fresh: () => Effect.succeed(bearer) }))
 
   /** The bearer in `AUTHLETE_BEARER`. */
-  static readonly layerConfig: Layer.Layer<Credentials, Config.ConfigError> = Layer.unwrap(
-    Effect.map(Config.Redacted("AUTHLETE_BEARER"), (bearer) => Credentials.layer(bearer))
+  static readonly layerConfig: Layer.Layer<Credentials, InvalidSetting | Config.ConfigError> = Layer.unwrap(
+    Effect.gen(function* () {
+      const bearer = yield* Config.option(Config.Redacted(bearerSetting[0]))
+      return Option.isSome(bearer) ? Credentials.layer(bearer.value) : yield* notSet(bearerSetting)
+    })
   )
 
   /**

@@ -24,10 +24,11 @@ import * as Struct from "effect/Struct"
 import * as Guard from "./Guard.ts"
 import { Int64, Int64FromJson, isInt64, isInt64Number, rawJson, reviver } from "./Int64.ts"
 
+const grantTypeExpected = `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
+const refreshTokenRefused = "REFRESH_TOKEN cannot be created: name the grant type that the token first came from"
+
 /** How the token was obtained. */
-export const GrantType = Schema.Literals(Guard.grantTypes).annotate({
-  message: `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
-})
+export const GrantType = Schema.Literals(Guard.grantTypes).annotate({ message: grantTypeExpected })
 export type GrantType = typeof GrantType.Type
 
 // -----------------------------------------------------------------------------
@@ -135,7 +136,7 @@ const violation = (field: string, message: string): Violation => ({ path: [field
 const ruleBroken = (record: Guard.Parsed): Violation | undefined => {
   const grantType = record.grantType
   if (grantType === "REFRESH_TOKEN") {
-    return violation("grantType", "REFRESH_TOKEN cannot be created: name the grant type that the token first came from")
+    return violation("grantType", refreshTokenRefused)
   }
   if (record.clientId == null && record.clientIdentifier == null) {
     return violation("clientId", "is required (or clientIdentifier in its place)")
@@ -292,11 +293,14 @@ const propertyNames = names(propertyFields)
 const elementNames = names({ type: 0 }, elementFields)
 const detailsNames = names({ elements: 0 })
 
-const nearest = (name: string, known: ReadonlySet<string>): string | undefined => {
+/** A name without what writers of names differ in. */
+const bare = (name: string) => name.toLowerCase().replace(/[_-]/g, "")
+
+const nearest = (name: string, known: Iterable<string>): string | undefined => {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(name.length / 4)) + 1
   for (const candidate of known) {
-    const d = distance(name.toLowerCase().replace(/[_-]/g, ""), candidate.toLowerCase(), bestDistance)
+    const d = distance(bare(name), bare(candidate), bestDistance)
     if (d < bestDistance) {
       best = candidate
       bestDistance = d
@@ -405,6 +409,14 @@ const dropNulls = (value: unknown, levels = depth): unknown => {
   )
 }
 
+/** A value that was meant for a grant type: in lower case, as OAuth 2.0 writes it (RFC 6749, RFC 8628), or misspelt. Says nothing of it. */
+const explainGrantType = ({ grantType }: Guard.Parsed): string => {
+  // Those of the extensions are URNs, such as urn:ietf:params:oauth:grant-type:device_code.
+  const meant = typeof grantType === "string" ? nearest(grantType.replace(/^urn:.*:/, ""), Guard.grantTypes) : undefined
+  if (meant === undefined) return grantTypeExpected
+  return meant === "REFRESH_TOKEN" ? refreshTokenRefused : `${grantTypeExpected}: did you mean ${meant}?`
+}
+
 /** The reason why the guard did not take an object. */
 const explain = (value: object, allowUnknownFields: boolean): Violation => {
   const misnamed = allowUnknownFields ? undefined : unknownIn(value, recordNames, [])
@@ -413,6 +425,7 @@ const explain = (value: object, allowUnknownFields: boolean): Violation => {
   if (Result.isSuccess(decoded)) return unknownField(value) ?? { path: [], message: "is not a valid record" }
   const issue = format(decoded.failure).issues[0]
   const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
+  if (issue?.message === grantTypeExpected) return violation("grantType", explainGrantType(value))
   return { path, message: issue?.message ?? "is not a valid record" }
 }
 

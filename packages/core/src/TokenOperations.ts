@@ -46,7 +46,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { AuthleteConfig } from "./AuthleteConfig.ts"
 import { RequestTimeout, type AuthleteError } from "./AuthleteError.ts"
-import { Credentials } from "./Credentials.ts"
+import { bearerSetting, Credentials } from "./Credentials.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
 import { strike, tokenValues } from "./Secrets.ts"
 import {
@@ -102,7 +102,9 @@ export class TokenOperations extends Context.Service<
 
   /** Everything from the environment: see `AuthleteConfig.layerConfig` and `Credentials.layerConfig`. */
   static readonly layerConfig = Layer.suspend(() =>
-    TokenOperations.layer.pipe(Layer.provide([AuthleteConfig.layerConfig(), Credentials.layerConfig]))
+    TokenOperations.layer.pipe(
+      Layer.provide([AuthleteConfig.layerConfig({}, [bearerSetting]), Credentials.layerConfig])
+    )
   )
 
   /**

@@ -1,8 +1,10 @@
-import { AuthleteConfig } from "@tokenbatch/core"
+import { AuthleteConfig, Credentials } from "@tokenbatch/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as ConfigProvider from "effect/ConfigProvider"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 
 const make = (settings: Partial<AuthleteConfig.Settings>) =>
   AuthleteConfig.make({ baseUrl: "https://us.authlete.com", serviceId: "1", ...settings })
@@ -127,6 +129,47 @@ describe("AuthleteConfig", () => {
         const error = yield* Effect.flip(fromEnvironment(env))
         assert.include(error.message, name)
       }
+    })
+  )
+
+  it.effect("names all that is not set at once, and what to give", () =>
+    Effect.gen(function* () {
+      const missing = (env: Record<string, string>, overrides: Partial<AuthleteConfig.Settings> = {}) =>
+        Effect.flip(
+          Effect.provide(
+            Effect.asVoid(AuthleteConfig.AuthleteConfig),
+            AuthleteConfig.AuthleteConfig.layerConfig(overrides, [Credentials.bearerSetting])
+          )
+        ).pipe(
+          Effect.provideService(ConfigProvider.ConfigProvider, ConfigProvider.fromUnknown(env)),
+          Effect.map(({ message }) => message)
+        )
+      const baseUrl = "the base URL, or AUTHLETE_REGION (us, jp, eu or br)"
+      const serviceId = "the id of the service whose tokens are to be created"
+      const bearer = "a service access token or an organization token"
+      assert.strictEqual(
+        yield* missing({}),
+        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID, AUTHLETE_BEARER: are not set: give ${baseUrl}; ${serviceId}; ${bearer}`
+      )
+      assert.strictEqual(
+        yield* missing({ AUTHLETE_BEARER: "b" }, { serviceId: "1" }),
+        `AUTHLETE_BASE_URL: is not set: give ${baseUrl}`
+      )
+      assert.strictEqual(
+        yield* missing({ AUTHLETE_REGION: "us", AUTHLETE_SERVICE_ID: "1" }),
+        `AUTHLETE_BEARER: is not set: give ${bearer}`
+      )
+      assert.strictEqual(
+        (yield* Effect.flip(fromEnvironment({}))).message,
+        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID: are not set: give ${baseUrl}; ${serviceId}`
+      )
+    })
+  )
+
+  it.effect("is reported in one line, without a place in this library", () =>
+    Effect.map(Effect.exit(fromEnvironment({})), (exit) => {
+      assert.isTrue(Exit.isFailure(exit))
+      if (Exit.isFailure(exit)) assert.match(Cause.pretty(exit.cause), /^InvalidSetting: AUTHLETE_BASE_URL, .*$/)
     })
   )
 })

@@ -277,6 +277,29 @@ describe("TokenCreateRequest", () => {
     assert.strictEqual(reason({ ...good, expires_at: 1 }), ": holds a field that the service does not know")
   })
 
+  it("names the grant type that was meant, and repeats nothing of what was written", () => {
+    for (const [wrong, right] of [
+      ["authorization_code", "AUTHORIZATION_CODE"],
+      ["authorizationCode", "AUTHORIZATION_CODE"],
+      ["Password", "PASSWORD"],
+      ["client-credential", "CLIENT_CREDENTIALS"],
+      ["ciba", "CIBA"],
+      ["urn:ietf:params:oauth:grant-type:device_code", "DEVICE_CODE"],
+      ["urn:ietf:params:oauth:grant-type:token-exchange", "TOKEN_EXCHANGE"],
+      ["urn:ietf:params:oauth:grant-type:pre-authorized_code", "PRE_AUTHORIZED_CODE"]
+    ] as const) {
+      const found = reason({ ...good, grantType: wrong })
+      assert.match(found ?? "", new RegExp(`^grantType: expected one of .*: did you mean ${right}\\?$`))
+      assert.notInclude(found, wrong)
+    }
+    for (const wrong of ["code", "", "x".repeat(100_000), "urn:", 7, ["PASSWORD"]]) {
+      assert.match(reason({ ...good, grantType: wrong }) ?? "", /^grantType: expected one of [A-Z_, ]+$/)
+    }
+    assert.match(reason({ ...good, grantType: "refresh_token" }) ?? "", /^grantType: REFRESH_TOKEN cannot be created/)
+    const encoded = TokenOperations.encode([{ ...good, grantType: "password" as "PASSWORD", accessToken: undefined }])
+    assert.isTrue(Result.isFailure(encoded) && encoded.failure.message.endsWith("did you mean PASSWORD?"))
+  })
+
   it("says first that a field is misnamed: that is why another one is missing", () =>
     assert.isTrue(reason({ granttype: "PASSWORD", clientId: "x" })?.startsWith("granttype: is not a field")))
 

@@ -30,6 +30,8 @@ export interface Leg {
   readonly first: Semaphore.Semaphore
   /** Whether somebody has stopped the leg, or it has ended. */
   stopped: boolean
+  /** Why it was stopped, if it was. */
+  reason: StopReason | undefined
   readonly stopping: Deferred.Deferred<void>
   readonly halted: Deferred.Deferred<void>
 }
@@ -47,6 +49,7 @@ export const make = (
       anyTaken: false,
       first: yield* Semaphore.make(1),
       stopped: false,
+      reason: undefined,
       stopping: yield* Deferred.make<void>(),
       halted: yield* Deferred.make<void>()
     }
@@ -59,6 +62,7 @@ export const make = (
 export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
+  leg.reason = reason
   yield* Effect.andThen(leg.emit({ _tag: "RunStopping", reason, message }), Deferred.succeed(leg.stopping, undefined))
 })
 
@@ -66,9 +70,22 @@ export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, m
 export const fail = (leg: Leg, message: string): RunEvent | undefined => {
   if (leg.stopped) return undefined
   leg.stopped = true
+  leg.reason = "JournalFailed"
   Deferred.doneUnsafe(leg.stopping, Effect.void)
   return { _tag: "RunStopping", reason: "JournalFailed", message }
 }
+
+/**
+ * A leg to find out in what became of unresolved records, where one has stopped for what its records or its input are like: no more of
+ * them is submitted, and that is no reason not to find out. `undefined` where it has stopped for another reason.
+ */
+export const afterwards = Effect.fnUntraced(function* (leg: Leg) {
+  const soft = leg.reason === "SystematicRefusal" || leg.reason === "TooManyRejects" || leg.reason === "Unreadable"
+  if (!leg.stopped) return leg
+  if (!soft) return undefined
+  const { lastSent, slots, ...rest } = leg
+  return { ...(yield* make(rest)), lastSent, slots }
+})
 
 /** Ends the leg. A stop that has begun is told first, and none can begin any more. */
 export const end = Effect.fnUntraced(function* (leg: Leg) {

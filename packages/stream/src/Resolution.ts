@@ -17,6 +17,7 @@
  *
  * Nothing here knows of files, journals or HTTP: what it does to the world is {@link Calls}.
  */
+import { Int64 } from "@tokenbatch/core"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
@@ -120,6 +121,9 @@ const maxAsks = 3
 /** Suspects that the service's `tokenCount` points at are looked at before halves are tried. */
 const maxHints = 8
 
+/** As many dry runs may fail, of records of which nothing has passed, before they are given up for now. */
+const maxFailures = 64
+
 /** Groups that are this small are asked about one by one. */
 const fewRecords = 4
 
@@ -169,18 +173,6 @@ export const make = Effect.fnUntraced(function* (options: {
 
 const fields = { access: "accessToken", refresh: "refreshToken" } as const
 
-interface RawJson {
-  readonly rawJSON: (text: string) => unknown
-}
-
-/** A record as an object that is written back digit for digit. */
-const read = (json: Redacted.Redacted): Record<string, unknown> =>
-  JSON.parse(Redacted.value(json), (_, value: unknown, context?: { readonly source?: string }) =>
-    typeof value === "number" && context?.source !== undefined
-      ? (JSON as unknown as RawJson).rawJSON(context.source)
-      : value
-  ) as Record<string, unknown>
-
 const valueOf = (json: Redacted.Redacted, field: Field): string | undefined => {
   const value = (JSON.parse(Redacted.value(json)) as Record<string, unknown>)[fields[field]]
   return typeof value === "string" ? value : undefined
@@ -190,10 +182,10 @@ const fresh = () => randomBytes(32).toString("base64url")
 
 /** A copy of a record with token values of its own, all of them fresh but those that are given. */
 const copyOf = (json: Redacted.Redacted, values: { readonly [F in Field]?: string | undefined } = {}) => {
-  const record = read(json)
+  const record = JSON.parse(Redacted.value(json), Int64.reviver) as Record<string, unknown>
   record[fields.access] = values.access ?? fresh()
   if (record[fields.refresh] != null) record[fields.refresh] = values.refresh ?? fresh()
-  return Redacted.make(JSON.stringify(record))
+  return Redacted.make(JSON.stringify(record, Int64.rawJson))
 }
 
 /** Those that can go together, and those that carry a token value of one before them. */
@@ -297,13 +289,13 @@ const work: (
 
   const again = why === "InDoubt" ? yield* submitUntilKnown(first, steps) : undefined
   if (again === undefined || again._tag === "Failed") {
-    const sorted = yield* sortOut(first, steps, { hints: maxHints })
+    const sorted = yield* sortOut(first, steps, { hints: maxHints, failures: maxFailures })
     yield* settleSorted(sorted, steps)
     const allGood = sorted.good.length === first.length
     yield* submitGood(sorted.good, steps, again !== undefined && allGood)
     // Without a control nothing could be said of these; by now there may be one.
     if (sorted.unclear.length > 0 && resolution.specimen("access") !== undefined) {
-      const rest = yield* sortOut(sorted.unclear, steps, { hints: 0 })
+      const rest = yield* sortOut(sorted.unclear, steps, { hints: 0, failures: maxFailures })
       yield* settleSorted(rest, steps)
       yield* submitGood(rest.good, steps, false)
     }
@@ -354,11 +346,16 @@ const halvesOf = <A>(records: ReadonlyArray<A>) => {
 const sortOut: (
   records: ReadonlyArray<Candidate>,
   steps: Steps,
-  left: { hints: number }
+  left: { hints: number; failures: number }
 ) => Effect.Effect<Sorted, Halt> = Effect.fnUntraced(function* (records, steps, left) {
   if (records.length === 0) return unsorted
+  if (left.failures === 0) return { ...unsorted, unclear: records }
   const answer = yield* orHalt(steps.calls.dryRun(records.map(({ json }) => copyOf(json))))
-  if (answer._tag === "Succeeded") return { ...unsorted, good: records }
+  if (answer._tag === "Succeeded") {
+    left.failures = Infinity
+    return { ...unsorted, good: records }
+  }
+  left.failures--
   if (records.length === 1) return yield* judge(records[0]!, answer, steps)
   const suspect = answer._tag === "Failed" ? answer.tokenCount : undefined
   const pointedAt = suspect === undefined ? undefined : records[suspect]

@@ -173,9 +173,10 @@ const run = Effect.fnUntraced(function* <E, R>(
     journal,
     fold,
     pass: (events) => Effect.asVoid(Queue.offerAll(queue, events)),
-    failed: (error) => Leg.fail(leg, error.message)
+    failed: (error) => Leg.fail(current, error.message)
   })
   const leg: Leg.Leg = yield* Leg.make({ emit: log, concurrency, lastBatch: open.last })
+  let current: Leg.Leg = leg
 
   const reader = yield* InputReader.make(inputs)
   const recall = Recall.make(inputs, options)
@@ -205,9 +206,10 @@ const run = Effect.fnUntraced(function* <E, R>(
   yield* Effect.forkScoped(
     Effect.gen(function* () {
       yield* options.stop ?? Effect.never
-      yield* Leg.stop(leg, "Requested", "the run was asked to stop")
+      const stopped = current
+      yield* Leg.stop(stopped, "Requested", "the run was asked to stop")
       yield* Effect.sleep(options.grace ?? Duration.seconds(10))
-      yield* Deferred.succeed(leg.halted, undefined)
+      yield* Deferred.succeed(stopped.halted, undefined)
     })
   )
 

@@ -1,7 +1,6 @@
 /** What a run promises, whatever happens to it: a crash at every write and every call in turn, and a service with habits and faults. */
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
 import * as Schema from "effect/Schema"
 import { dice, inTime } from "./fixtures.ts"
 import { fails, holdAgainst, live, makeLines, makeService, quiet, type Death, type Habits } from "./simulation.ts"
@@ -153,7 +152,7 @@ describe("a run that is cut off", () => {
           })
         )
         holdAgainst(lines, events, service.ledger, { allKnown: habits.faults === 0 && habits.dryRunChecksExisting })
-      }).pipe(Random.withSeed(String(seed))),
+      }),
     { arbitrary: { runs: 150 } }
   )
 })

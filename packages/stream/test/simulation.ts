@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import * as Stream from "effect/Stream"
 import { bytesOf, dice, ends, pieces, summarize } from "./fixtures.ts"
 
@@ -238,7 +239,7 @@ const leg = Effect.fnUntraced(function* (
     Effect.provide([service.layer(onCall), ResolutionPolicy.layer({ settleAtLeast: Duration.seconds(2), ...policy })]),
     Effect.orDie
   )
-  const ended = yield* Effect.raceFirst(run, Deferred.await(dead))
+  const ended = yield* Effect.raceFirst(run, Deferred.await(dead)).pipe(Random.withSeed(`leg from call ${from}`))
   return { events: ended === died ? undefined : ended, writes, calls: service.calls() - from }
 })
 
@@ -275,7 +276,7 @@ export const fails = Effect.fnUntraced(function* (
 })
 
 /** The end of each line, out of the events. */
-export const endsOf = (events: ReadonlyArray<RunEvent.RunEvent>) => {
+const endsOf = (events: ReadonlyArray<RunEvent.RunEvent>) => {
   const open = new OpenBatches.OpenBatches()
   const found = new Map<number, string>()
   const put = (lines: ReadonlyArray<{ readonly from: number; readonly to: number }>, end: string) => {
