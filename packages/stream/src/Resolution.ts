@@ -121,7 +121,7 @@ const maxAsks = 3
 /** Suspects that the service's `tokenCount` points at are looked at before halves are tried. */
 const maxHints = 8
 
-/** As many dry runs may fail, of records of which nothing has passed, before they are given up for now. */
+/** As many dry runs may fail, of records of which nothing has passed and without a control, before they are given up for now. */
 const maxFailures = 64
 
 /** Groups that are this small are asked about one by one. */
@@ -288,7 +288,7 @@ const work: (
   const steps: Steps = { resolution, calls, submit }
 
   const again = why === "InDoubt" ? yield* submitUntilKnown(first, steps) : undefined
-  if (again === undefined || again._tag === "Failed") {
+  if (again?._tag !== "Succeeded") {
     const sorted = yield* sortOut(first, steps, { hints: maxHints, failures: maxFailures })
     yield* settleSorted(sorted, steps)
     const allGood = sorted.good.length === first.length
@@ -300,7 +300,8 @@ const work: (
       yield* submitGood(rest.good, steps, false)
     }
   }
-  if (repeats.length > 0) yield* work(resolution, repeats, "Failed", calls)
+  const others = yield* settleRepeats(repeats, steps)
+  if (others.length > 0) yield* work(resolution, others, "Failed", calls)
 })
 
 /** What the steps work with. */
@@ -310,12 +311,13 @@ interface Steps {
   readonly submit: (records: ReadonlyArray<Candidate>) => Effect.Effect<Settled, Halt>
 }
 
-/** Step 1. A lost answer to it is no worse than the one before. */
+/** Step 1. A lost answer to it is no worse than the one before; after the last, it is asked what is there. */
 const submitUntilKnown = Effect.fnUntraced(function* (records: ReadonlyArray<Candidate>, { calls, submit }: Steps) {
   for (let attempt = 1; ; attempt++) {
     const answer = yield* submit(records)
-    if (answer._tag !== "InDoubt" || attempt === maxAttempts) return answer
+    if (answer._tag !== "InDoubt") return answer
     yield* calls.settled
+    if (attempt === maxAttempts) return answer
   }
 })
 
@@ -349,7 +351,8 @@ const sortOut: (
   left: { hints: number; failures: number }
 ) => Effect.Effect<Sorted, Halt> = Effect.fnUntraced(function* (records, steps, left) {
   if (records.length === 0) return unsorted
-  if (left.failures === 0) return { ...unsorted, unclear: records }
+  // Without a control none of them could be called failed, so that there is nothing to be found but a good one.
+  if (left.failures <= 0 && steps.resolution.specimen("access") === undefined) return { ...unsorted, unclear: records }
   const answer = yield* orHalt(steps.calls.dryRun(records.map(({ json }) => copyOf(json))))
   if (answer._tag === "Succeeded") {
     left.failures = Infinity
@@ -396,7 +399,7 @@ const judge = Effect.fnUntraced(function* (
   const trial = yield* resolution.calibrate("access", calls)
   if (resolution.noise.has(code)) return unclear
   if (trial?.borneOut === true) {
-    const state = yield* exists(record, trial, steps)
+    const state = yield* existsTwice(record, trial, steps)
     if (state === "existing") return { ...unsorted, existing: [record] }
     if (state === "unclear") return unclear
   }
@@ -436,6 +439,16 @@ const settleExisting = (
     ...(assumed === undefined ? undefined : { assumed })
   })
 
+const settleTaken = (taken: Found["taken"], { settle }: Calls) =>
+  Effect.forEach(
+    taken,
+    ({ code, record }) => {
+      const message = "a token with this refresh token value exists, and none with this access token value"
+      return settle({ end: "failed", candidates: [record], code, message })
+    },
+    { discard: true }
+  )
+
 /** Steps 3 and 4, for records that would be created if they did not exist. @param submitted whether they just were, and refused */
 const submitGood = Effect.fnUntraced(function* (good: ReadonlyArray<Candidate>, steps: Steps, submitted: boolean) {
   const { calls, resolution, submit } = steps
@@ -458,10 +471,7 @@ const submitGood = Effect.fnUntraced(function* (good: ReadonlyArray<Candidate>, 
     if (trial === undefined || !trial.borneOut) return
     const { absent, assumed, existing, taken } = yield* whichExist(left, trial, steps)
     if (existing.length > 0) yield* settleExisting(existing, trial, calls, assumed)
-    for (const { code, record } of taken) {
-      const message = "a token with this refresh token value exists, and none with this access token value"
-      yield* calls.settle({ end: "failed", candidates: [record], code, message })
-    }
+    yield* settleTaken(taken, calls)
     left = absent
   }
 })
@@ -518,7 +528,17 @@ const whichExist = Effect.fnUntraced(function* (
   if (steps.resolution.policy.assumeInOrder && (yield* looksInOrder(before, after, trial, steps))) {
     return { ...nothing, existing: before, absent: after, assumed: true }
   }
-  return foundTogether(yield* Effect.all([oneByOne(before, trial, steps), asGroup(after, trial, steps)], all))
+  const found = foundTogether(yield* Effect.all([oneByOne(before, trial, steps), asGroup(after, trial, steps)], all))
+  // An unbroken beginning speaks for itself. Elsewhere a failure for no reason would pass for a token that exists, should the service
+  // have one code for both: that is asked once more.
+  const { absent, existing } = found
+  if (existing.length === before.length && existing.every((record, i) => record === before[i])) return found
+  const states = yield* Effect.forEach(existing, (record) => exists(record, trial, steps), all)
+  return {
+    ...found,
+    existing: existing.filter((_, i) => states[i] === "existing"),
+    absent: [...absent, ...existing.filter((_, i) => states[i] === "absent")]
+  }
 })
 
 /** Whether what exists is a beginning, as far as a look at both ends of it tells. */
@@ -544,6 +564,12 @@ const exists = Effect.fnUntraced(function* (record: Candidate, trial: Trial, { c
   return "unclear" as const
 })
 
+/** The same, where nothing else speaks for it: that it exists is said by two answers. */
+const existsTwice = (record: Candidate, trial: Trial, steps: Steps) =>
+  Effect.flatMap(exists(record, trial, steps), (state) =>
+    state === "existing" ? exists(record, trial, steps) : Effect.succeed(state)
+  )
+
 /** Records of which most are thought to exist. */
 const oneByOne: (records: ReadonlyArray<Candidate>, trial: Trial, steps: Steps) => Effect.Effect<Found, Halt> =
   Effect.fnUntraced(function* (records, trial, steps) {
@@ -553,7 +579,7 @@ const oneByOne: (records: ReadonlyArray<Candidate>, trial: Trial, steps: Steps) 
     if (absent.length === 0) return { ...nothing, existing }
     const others = (yield* passes(absent, steps))
       ? { ...nothing, absent }
-      : foundTogether(yield* Effect.forEach(absent, (record) => alone(record, steps), all))
+      : foundTogether(yield* Effect.forEach(absent, (record) => alone(record, trial, steps), all))
     return foundTogether([{ ...nothing, existing }, others])
   })
 
@@ -571,16 +597,72 @@ const passes = (records: ReadonlyArray<Candidate>, { calls }: Steps) =>
   Effect.map(orHalt(calls.dryRun(records.map(({ json }) => json))), ({ _tag }) => _tag === "Succeeded")
 
 /** A good record whose access value does not exist, and which may not pass together with others. */
-const alone = Effect.fnUntraced(function* (record: Candidate, steps: Steps): Effect.fn.Return<Found, Halt> {
+const alone = Effect.fnUntraced(function* (
+  record: Candidate,
+  trial: Trial,
+  steps: Steps
+): Effect.fn.Return<Found, Halt> {
   for (let asked = 0; asked < maxAsks; asked++) {
     if (yield* passes([record], steps)) return { ...nothing, absent: [record] }
   }
   const refresh = valueOf(record.json, "refresh")
-  const trial = refresh === undefined ? undefined : yield* steps.resolution.calibrate("refresh", steps.calls)
-  if (trial === undefined || !trial.borneOut) return nothing
-  const control = steps.resolution.specimen("refresh")!
-  const answer = yield* orHalt(steps.calls.dryRun([copyOf(control, { refresh })]))
-  return answer._tag === "Failed" && answer.code === trial.code
-    ? { ...nothing, taken: [{ record, code: answer.code }] }
-    : nothing
+  const code = refresh === undefined ? undefined : yield* refreshExists(refresh, steps)
+  if (code === undefined) return nothing
+  // Asked last: another batch may have created the two values together meanwhile.
+  const state = yield* exists(record, trial, steps)
+  if (state === "existing") return { ...nothing, existing: [record] }
+  return state === "absent" ? { ...nothing, taken: [{ record, code }] } : nothing
+})
+
+/** The code that says that a token with a refresh value exists, if it is known to. */
+const refreshExists = Effect.fnUntraced(function* (refresh: string, { calls, resolution }: Steps) {
+  const trial = yield* resolution.calibrate("refresh", calls)
+  if (trial === undefined || !trial.borneOut) return undefined
+  const answer = yield* orHalt(calls.dryRun([copyOf(resolution.specimen("refresh")!, { refresh })]))
+  return answer._tag === "Failed" && answer.code === trial.code ? answer.code : undefined
+})
+
+/**
+ * Settles what can be told of records that repeat a value without submitting them, which is most of them once the first has been
+ * created: one question for each value. Gives the others.
+ */
+const settleRepeats = Effect.fnUntraced(function* (repeats: ReadonlyArray<Candidate>, steps: Steps) {
+  const { calls, resolution } = steps
+  const trial = repeats.length === 0 ? undefined : yield* resolution.calibrate("access", calls)
+  if (trial === undefined || !trial.borneOut) return repeats
+  const records = repeats.map((record) => ({
+    record,
+    access: valueOf(record.json, "access")!,
+    refresh: valueOf(record.json, "refresh")
+  }))
+  // The access values last: another batch may create both values of a record meanwhile.
+  const refreshValues = new Set(records.flatMap(({ refresh }) => (refresh === undefined ? [] : [refresh])))
+  const codes = new Map(
+    yield* Effect.forEach(
+      refreshValues,
+      (value) => Effect.map(refreshExists(value, steps), (code) => [value, code] as const),
+      all
+    )
+  )
+  const byAccess = new Map(records.map(({ access, record }) => [access, record]))
+  const states = new Map(
+    yield* Effect.forEach(
+      byAccess,
+      ([value, record]) => Effect.map(existsTwice(record, trial, steps), (state) => [value, state] as const),
+      all
+    )
+  )
+  const existing: Array<Candidate> = []
+  const taken: Array<Found["taken"][number]> = []
+  const others: Array<Candidate> = []
+  for (const { access, record, refresh } of records) {
+    const state = states.get(access)
+    const code = refresh === undefined ? undefined : codes.get(refresh)
+    if (state === "existing") existing.push(record)
+    else if (state === "absent" && code !== undefined) taken.push({ record, code })
+    else others.push(record)
+  }
+  if (existing.length > 0) yield* settleExisting(existing, trial, calls)
+  yield* settleTaken(taken, calls)
+  return others
 })

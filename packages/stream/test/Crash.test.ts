@@ -74,16 +74,16 @@ describe("a run that is cut off", () => {
     Effect.gen(function* () {
       const lines = makeLines(9, 120)
       const { writes } = yield* inTime(live(lines, makeService(4, quiet), [], options))
-      for (let write = 1; write <= writes; write += 3) {
+      for (let write = 1; write < writes; write += 3) {
         const service = makeService(4, quiet)
         const failed = yield* inTime(fails(lines, service, write, options))
         assert.deepInclude(failed.report.stopped, { reason: "JournalFailed" })
         assert.strictEqual(failed.exitCode, 3)
         // What is not in the journal has not been sent.
-        const intended = failed.journal.flatMap((e) => (e._tag === "BatchIntended" ? [e.batch] : []))
+        const intended = new Set(failed.journal.flatMap((e) => (e._tag === "BatchIntended" ? [e.batch] : [])))
         const accepted = failed.events.flatMap((e) => (e._tag === "BatchAccepted" ? [e.batch] : []))
         assert.deepStrictEqual(
-          accepted.filter((batch) => !intended.includes(batch)),
+          accepted.filter((batch) => !intended.has(batch)),
           []
         )
         const { events } = yield* inTime(live(lines, service, [], { ...options, journal: failed.journal }))

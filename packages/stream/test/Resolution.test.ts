@@ -1,285 +1,414 @@
-/** The stage alone, against a service that answers at once: every habit by every way a batch can be left, and what each costs. */
-import { Resolution, ResolutionPolicy } from "@tokenbatch/stream"
+import { Resolution } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Schema from "effect/Schema"
 import { dice } from "./fixtures.ts"
+import {
+  candidate,
+  fates,
+  heldAgainst,
+  makeResolution,
+  makeWorld,
+  specimenRow,
+  type Fate,
+  type Habits,
+  type Row
+} from "./fixtures/resolution.ts"
 
-interface Requested {
-  readonly subject: string
-  readonly accessToken: string
-  readonly refreshToken?: string
-  readonly scopes?: ReadonlyArray<string>
+/** Records, every third of them with a refresh token. */
+const rows = (count: number, change: (row: Row, i: number) => Row = (row) => row): ReadonlyArray<Row> =>
+  Array.from({ length: count }, (_, i) =>
+    change(
+      { subject: `user-${i}`, accessToken: `a-${i}`, ...(i % 3 === 0 ? { refreshToken: `r-${i}` } : undefined) },
+      i
+    )
+  )
+
+/** Bad ones spread over the batch; repeated values; refresh values that are another's. */
+const mixed = (count: number, { bad, repeats }: { readonly bad: number; readonly repeats: boolean }) => {
+  const isBad = new Set(Array.from({ length: bad }, (_, k) => Math.floor(((k + 0.5) * count) / bad)))
+  return rows(count, (row, i) => {
+    if (isBad.has(i)) return { ...row, bad: true }
+    if (!repeats) return row
+    if (i % 7 === 4) return { ...row, accessToken: `a-${i - 2}` }
+    if (i % 7 === 5) return { ...row, refreshToken: `r-${i - (i % 3)}` }
+    if (i % 11 === 8) return { ...row, refreshToken: "r-elsewhere" }
+    return row
+  })
 }
 
-interface Habits {
-  readonly failureMode: "prefix" | "atomic"
-  readonly inOrder: boolean
-  readonly checksExisting: boolean
-}
+const habitsOf: ReadonlyArray<Habits> = (["prefix", "atomic"] as const).flatMap((failureMode) =>
+  (["inOrder", "shuffled"] as const).flatMap((order) =>
+    [true, false].map((dryRunChecksExisting) => ({ failureMode, order, dryRunChecksExisting }))
+  )
+)
 
-const makeService = ({ checksExisting, failureMode, inOrder }: Habits) => {
-  const access = new Set<string>()
-  const refresh = new Set<string>()
-  const carryOut = (records: ReadonlyArray<Requested>, dryRun: boolean): Resolution.Answer => {
-    const seen = { access: new Set<string>(), refresh: new Set<string>() }
-    const look = !dryRun || checksExisting
-    const done: Array<Requested> = []
-    let code: string | undefined
-    const order = inOrder ? records : records.toSorted((a, b) => spread(a.subject) - spread(b.subject))
-    for (const record of order) {
-      if (record.scopes?.includes("bad") === true) code = "BAD"
-      else if (seen.access.has(record.accessToken) || (look && access.has(record.accessToken))) code = "ACCESS_EXISTS"
-      else if (record.refreshToken !== undefined) {
-        if (seen.refresh.has(record.refreshToken) || (look && refresh.has(record.refreshToken))) code = "REFRESH_EXISTS"
-      }
-      if (code !== undefined) break
-      done.push(record)
-      seen.access.add(record.accessToken)
-      if (record.refreshToken !== undefined) seen.refresh.add(record.refreshToken)
-    }
-    if (!dryRun && (code === undefined || failureMode === "prefix")) {
-      for (const { accessToken, refreshToken } of done) {
-        assert.isFalse(access.has(accessToken))
-        access.add(accessToken)
-        if (refreshToken !== undefined) refresh.add(refreshToken)
-      }
-    }
-    return code === undefined ? { _tag: "Succeeded" } : { _tag: "Failed", code, message: code, tokenCount: done.length }
-  }
-  return { access, refresh, carryOut }
-}
+const nameOf = ({ dryRunChecksExisting, failureMode, order }: Habits) =>
+  `${failureMode}, ${order}, dry runs ${dryRunChecksExisting ? "see" : "do not see"} what exists`
 
-const spread = (text: string) => [...text].reduce((h, c) => Math.imul(h ^ c.charCodeAt(0), 16777619) >>> 0, 2166136261)
-
-const record = (n: number, more: Partial<Requested> = {}): Requested => ({
-  subject: `user-${n}`,
-  accessToken: `access-value-${n}`,
-  refreshToken: `refresh-value-${n}`,
-  ...more
-})
-
-const candidatesOf = (records: ReadonlyArray<Requested>): ReadonlyArray<Resolution.Candidate> =>
-  // An id that no JavaScript number can hold has to come through every change of values.
-  records.map((r, index) => ({
-    index,
-    json: Redacted.make(JSON.stringify(r).replace("{", '{"clientId":9007199254740993,'))
-  }))
-
-/** Resolves records, and tells what was called what, and how many calls it took. */
-const resolve = Effect.fnUntraced(function* (
-  records: ReadonlyArray<Requested>,
-  service: ReturnType<typeof makeService>,
-  why: Resolution.Doubtful["why"],
+/** Resolves one batch after it has suffered its fate. */
+const resolved = Effect.fnUntraced(function* (
+  habits: Habits,
+  fate: Fate,
+  batch: ReadonlyArray<Row>,
   options: {
     readonly specimen?: boolean
-    readonly policy?: Partial<ResolutionPolicy.ResolutionPolicy>
-    readonly budget?: number
-    readonly lose?: (call: number) => boolean
+    readonly assumeInOrder?: boolean
+    readonly allow?: number
+    readonly at?: number
+    readonly rounds?: number
   } = {}
 ) {
-  const ends = new Map<number, string>()
-  const messages: Array<string> = []
-  let submits = 0
-  let dryRuns = 0
-  const known = record(0, { accessToken: "known-access-value", refreshToken: "known-refresh-value" })
-  if (options.specimen !== false) service.carryOut([known], false)
-  const resolution = yield* Resolution.make({
-    policy: { ...ResolutionPolicy.defaults, ...options.policy },
-    specimen: () => (options.specimen === false ? undefined : candidatesOf([known])[0]!.json),
-    onCalibrated: () => Effect.void
-  })
-  const parse = (json: Redacted.Redacted) => {
-    assert.include(Redacted.value(json), '"clientId":9007199254740993')
-    return JSON.parse(Redacted.value(json)) as Requested
-  }
-  const spent = () => submits + dryRuns >= (options.budget ?? Infinity)
-  yield* Resolution.resolve(
-    resolution,
-    { candidates: candidatesOf(records), why },
-    {
-      submit: (some) =>
-        Effect.sync(() => {
-          if (spent()) return { _tag: "OutOfBudget" }
-          submits++
-          const answer = service.carryOut(
-            some.map(({ json }) => parse(json)),
-            false
-          )
-          if (options.lose?.(submits) === true) return { _tag: "InDoubt", code: "LOST", message: "" }
-          if (answer._tag === "Succeeded") for (const { index } of some) ends.set(index, "created")
-          return answer
-        }),
-      dryRun: (texts) =>
-        Effect.sync(() => {
-          if (spent()) return { _tag: "OutOfBudget" }
-          dryRuns++
-          return service.carryOut(texts.map(parse), true)
-        }),
-      settle: ({ candidates, end, message }) =>
-        Effect.sync(() => {
-          messages.push(message)
-          for (const { index } of candidates) {
-            assert.isFalse(ends.has(index), `${index} ends once`)
-            ends.set(index, end)
-          }
-        }),
-      settled: Effect.void
-    }
+  const world = makeWorld(habits)
+  world.add(specimenRow)
+  world.add({ subject: "elsewhere", accessToken: "a-elsewhere", refreshToken: "r-elsewhere" })
+  world.suffer(batch, fate, options.at)
+  if (options.allow !== undefined) world.allow(options.allow, options.allow % 2 === 0 ? "Stopped" : "OutOfBudget")
+  const { resolution, trials } = yield* makeResolution(options)
+  const candidates = batch.map(candidate)
+  yield* Resolution.resolve(resolution, { candidates, why: fate === "failed" ? "Failed" : "InDoubt" }, world.calls)
+  const open = heldAgainst(world, candidates)
+  const endsAre = candidates.map((c) => world.ends.get(c)?.end ?? "open")
+  const made = world.log.flatMap(({ answer, kind, rows }) =>
+    kind === "submit" && answer._tag === "Succeeded" ? rows : []
   )
-  return { ends, submits, dryRuns, calls: submits + dryRuns, messages }
+  return { world, trials, candidates, open, ends: endsAre, made, calls: world.log.length }
 })
 
-/** No verdict may be wrong. */
-const check = (
-  records: ReadonlyArray<Requested>,
-  ends: ReadonlyMap<number, string>,
-  service: ReturnType<typeof makeService>
-) => {
-  for (const [index, { accessToken, scopes }] of records.entries()) {
-    const end = ends.get(index)
-    const there = service.access.has(accessToken)
-    if (end === "created" || end === "existing") assert.isTrue(there, `${index} is called ${end}`)
-    if (end === "failed") {
-      const shared = records.filter((other) => other.accessToken === accessToken).length > 1
-      assert.isTrue(scopes?.includes("bad") === true || !there || shared, `${index} is called failed`)
-    }
-  }
-}
+const cases = [1, 2, 9, 30].flatMap((count) =>
+  [0, 1, 3].flatMap((bad) =>
+    [false, true].flatMap((repeats) =>
+      [true, false].flatMap((specimen) => [1, 2].map((seed) => ({ count, bad, repeats, specimen, seed })))
+    )
+  )
+)
 
-const open = (records: ReadonlyArray<Requested>, ends: ReadonlyMap<number, string>) =>
-  records.filter((_, index) => !ends.has(index)).length
+/** The service that most tests need no other than. */
+const plain: Habits = { failureMode: "prefix", order: "inOrder", dryRunChecksExisting: true }
+const atomic: Habits = { ...plain, failureMode: "atomic" }
+const shuffled: Habits = { ...plain, order: "shuffled" }
+const blind: Habits = { ...plain, dryRunChecksExisting: false }
+
+const countsOf = (ends: ReadonlyArray<string>) =>
+  Object.fromEntries(Object.entries(Object.groupBy(ends, (end) => end)).map(([end, some]) => [end, some!.length]))
 
 describe("Resolution", () => {
-  for (const failureMode of ["prefix", "atomic"] as const) {
-    for (const inOrder of [true, false]) {
-      for (const checksExisting of [true, false]) {
-        for (const left of ["taken", "not taken", "taken in part", "failed"] as const) {
-          it.effect(
-            `${failureMode}, ${inOrder ? "in order" : "shuffled"}, dry runs ${checksExisting ? "see" : "do not see"} what exists: a batch that was ${left}`,
-            () =>
-              Effect.gen(function* () {
-                for (let seed = 1; seed <= 12; seed++) {
-                  const roll = dice(seed * 7919)
-                  const service = makeService({ failureMode, inOrder, checksExisting })
-                  const records = Array.from({ length: 3 + roll(60) }, (_, i) => {
-                    const kind = left === "taken" ? 9 : roll(12)
-                    if (kind === 0) return record(i + 1, { scopes: ["bad"] })
-                    if (kind === 1 && i > 0) return record(i + 1, { accessToken: `access-value-${1 + roll(i)}` })
-                    if (kind === 2 && i > 0) return record(i + 1, { refreshToken: `refresh-value-${1 + roll(i)}` })
-                    return record(i + 1)
-                  })
-                  // Somebody else's token with the refresh value of one of them.
-                  if (roll(2) === 0 && left !== "taken") {
-                    service.carryOut([record(9000, { refreshToken: "refresh-value-2" })], false)
-                  }
-                  if (left === "taken" || left === "failed") service.carryOut(records, false)
-                  if (left === "taken in part") service.carryOut(records.slice(0, roll(records.length)), false)
-                  const { ends } = yield* resolve(records, service, left === "failed" ? "Failed" : "InDoubt")
-                  check(records, ends, service)
-                  if (checksExisting) assert.strictEqual(open(records, ends), 0, `seed ${seed}`)
-                }
-              })
-          )
-        }
-      }
+  for (const habits of habitsOf) {
+    for (const fate of fates) {
+      it.effect(`is right about a batch that was ${fate}: ${nameOf(habits)}`, () =>
+        Effect.gen(function* () {
+          for (const { bad, count, repeats, seed, specimen } of cases) {
+            const batch = mixed(count, { bad, repeats })
+            if (fate === "failed" && count === 1 && bad === 0) continue
+            const { ends, made, open, trials, world } = yield* resolved({ ...habits, seed }, fate, batch, { specimen })
+            const what = `${count} records, ${bad} bad, repeats ${repeats}, specimen ${specimen}, seed ${seed}: ${ends.join()}`
+            for (const { borneOut } of trials) assert.strictEqual(borneOut, habits.dryRunChecksExisting, what)
+            if (!habits.dryRunChecksExisting) assert.notInclude(ends, "existing", what)
+            if (!habits.dryRunChecksExisting || (!specimen && made.length === 0)) continue
+
+            // That a refresh value is another's takes a control that has one, at the time.
+            const isTaken = ({ accessToken, refreshToken }: Row) =>
+              !world.ledger.has(accessToken) && refreshToken !== undefined && world.refresh.has(refreshToken)
+            assert.isEmpty(specimen ? open : open.filter((row) => !isTaken(row)), what)
+            for (const row of batch) {
+              if (row.bad !== true && !isTaken(row)) assert.isTrue(world.ledger.has(row.accessToken), what)
+            }
+          }
+        })
+      )
     }
   }
 
-  it.effect("finds a record to try things with by submitting halves, where none is known", () =>
-    Effect.gen(function* () {
-      const service = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-      const records = Array.from({ length: 200 }, (_, i) => record(i + 1))
-      service.carryOut(records.slice(0, 70), false)
-      const { ends } = yield* resolve(records, service, "InDoubt", { specimen: false })
-      check(records, ends, service)
-      assert.strictEqual(open(records, ends), 0)
-      // Where nothing can be created, nothing can be tried, and nothing is said.
-      const all = makeService({ failureMode: "atomic", inOrder: true, checksExisting: true })
-      all.carryOut(records, false)
-      const nothing = yield* resolve(records, all, "InDoubt", { specimen: false })
-      assert.strictEqual(nothing.ends.size, 0)
-    })
-  )
-
-  it.effect("submits again when the answer to that is lost as well, and gives up at last", () =>
-    Effect.gen(function* () {
-      const records = Array.from({ length: 20 }, (_, i) => record(i + 1))
-      const service = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-      const once = yield* resolve(records, service, "InDoubt", { lose: (call) => call === 1 })
-      assert.deepStrictEqual([...new Set(once.ends.values())], ["existing"])
-      const never = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-      const lost = yield* resolve(records, never, "InDoubt", { lose: () => true })
-      assert.isTrue(lost.submits <= 5)
-    })
-  )
-
-  it.effect("stops where its budget ends, and says nothing of what is open then", () =>
-    Effect.gen(function* () {
-      const records = Array.from({ length: 100 }, (_, i) => record(i + 1, i % 9 === 0 ? { scopes: ["bad"] } : {}))
-      for (let budget = 0; budget < 120; budget += 5) {
-        const service = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-        service.carryOut(records, false)
-        const { calls, ends } = yield* resolve(records, service, "Failed", { budget })
-        assert.isTrue(calls <= budget)
-        check(records, ends, service)
-      }
-    })
-  )
-
-  it.effect(
-    "assumes order where it is told to, with a search in place of proofs, and not where it does not look so",
-    () =>
+  it.effect.prop(
+    "never says what is not so, whatever goes wrong and whenever it ends",
+    { seed: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 })) },
+    ({ seed }) =>
       Effect.gen(function* () {
-        const records = Array.from({ length: 1000 }, (_, i) => record(i + 1))
-        const service = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-        service.carryOut(records.slice(0, 400), false)
-        const assumed = yield* resolve(records, service, "Failed", { policy: { assumeInOrder: true } })
-        check(records, assumed.ends, service)
-        assert.strictEqual(open(records, assumed.ends), 0)
-        assert.isTrue(assumed.calls < 40, `${assumed.calls} calls`)
-        assert.isTrue(assumed.messages.every((message) => message.includes("if the service works in order")))
-        const gaps = makeService({ failureMode: "prefix", inOrder: true, checksExisting: true })
-        gaps.carryOut(
-          records.filter((_, i) => i % 10 === 5),
-          false
-        )
-        const proved = yield* resolve(records, gaps, "Failed", { policy: { assumeInOrder: true } })
-        check(records, proved.ends, gaps)
-      })
+        const roll = dice(seed)
+        const habits: Habits = {
+          ...habitsOf[roll(habitsOf.length)]!,
+          spurious: [0, 3, 10, 30][roll(4)]!,
+          lost: [0, 3, 10, 30][roll(4)]!,
+          seed
+        }
+        const batch = mixed(1 + roll(60), { bad: roll(4), repeats: roll(2) === 0 })
+        // The world holds each verdict against what is there.
+        yield* resolved(habits, fates[roll(3)]!, batch, {
+          specimen: roll(4) > 0,
+          at: roll(batch.length),
+          ...(roll(2) === 0 ? { allow: roll(80) } : undefined)
+        })
+      }),
+    { arbitrary: { runs: 300 } }
   )
 
-  /** The figures of docs/guarantees.md. */
-  it.effect("costs no more than is said", () =>
+  it.effect("says nothing more from the moment that the run stops, wherever that is", () =>
     Effect.gen(function* () {
-      const habits = { failureMode: "prefix", inOrder: true, checksExisting: true } as const
-      const records = Array.from({ length: 1000 }, (_, i) => record(i + 1))
-      const costs: Record<string, number> = {}
-
-      costs["not taken"] = (yield* resolve(records, makeService(habits), "InDoubt")).calls
-      const taken = makeService(habits)
-      taken.carryOut(records, false)
-      costs["taken"] = (yield* resolve(records, taken, "InDoubt")).calls
-      const kept = makeService(habits)
-      kept.carryOut(records.slice(0, 400), false)
-      costs["a prefix of 400 kept"] = (yield* resolve(records, kept, "Failed")).calls
-      for (const k of [1, 3, 10]) {
-        const spoilt = records.map((r, i) =>
-          i % Math.floor(1000 / k) === 500 % Math.floor(1000 / k) ? { ...r, scopes: ["bad"] } : r
-        )
-        const atomic = makeService({ ...habits, failureMode: "atomic" })
-        atomic.carryOut(spoilt, false)
-        const { calls, ends } = yield* resolve(spoilt, atomic, "Failed")
-        assert.strictEqual([...ends.values()].filter((end) => end === "failed").length, k)
-        costs[`${k} bad, rolled back`] = calls
+      const batch = mixed(12, { bad: 1, repeats: true })
+      const whole = yield* resolved(plain, "takenInPart", batch)
+      assert.isEmpty(whole.open)
+      for (let allow = 0; allow < whole.calls; allow++) {
+        const { calls, open } = yield* resolved(plain, "takenInPart", batch, { allow })
+        assert.strictEqual(calls, allow)
+        if (allow === 0) assert.strictEqual(open.length, batch.length)
       }
-      if (process.env["SHOW_COSTS"] !== undefined) console.log(costs)
-      assert.strictEqual(costs["not taken"], 1)
-      assert.isTrue(costs["taken"]! <= 1050)
-      assert.isTrue(costs["a prefix of 400 kept"]! <= 450)
-      assert.isTrue(costs["1 bad, rolled back"]! <= 30)
-      assert.isTrue(costs["3 bad, rolled back"]! <= 60)
-      assert.isTrue(costs["10 bad, rolled back"]! <= 180)
+    })
+  )
+
+  const thousand = rows(1000)
+  const threeBad = mixed(1000, { bad: 3, repeats: false })
+  /** Calls at most: those that the trial takes, and a logarithm or two, are in the 60. */
+  const costs: ReadonlyArray<
+    readonly [string, Habits, Fate, ReadonlyArray<Row>, Parameters<typeof resolved>[3], number, Record<string, number>]
+  > = [
+    ["in doubt, not taken", plain, "notTaken", thousand, {}, 1, { created: 1000 }],
+    ["in doubt, taken", plain, "taken", thousand, {}, 1060, { existing: 1000 }],
+    ["in doubt, taken, if in order", plain, "taken", thousand, { assumeInOrder: true }, 60, { existing: 1000 }],
+    ["in doubt, taken, nothing to try with", plain, "taken", thousand, { specimen: false }, 2000, { open: 1000 }],
+    ["in doubt, taken, dry runs do not see it", blind, "taken", thousand, {}, 60, { open: 1000 }],
+    ["FAILED for no reason, undone", atomic, "failed", thousand, { at: 400 }, 2, { created: 1000 }],
+    ["FAILED, 400 kept", plain, "failed", thousand, { at: 400 }, 460, { existing: 400, created: 600 }],
+    [
+      "FAILED, 400 kept, if in order",
+      plain,
+      "failed",
+      thousand,
+      { at: 400, assumeInOrder: true },
+      60,
+      { existing: 400, created: 600 }
+    ],
+    ["FAILED, 400 kept out of order", shuffled, "failed", thousand, { at: 400 }, 2100, { existing: 400, created: 600 }],
+    ["FAILED for 3 bad records, pointed at", atomic, "failed", threeBad, {}, 60, { failed: 3, created: 997 }],
+    [
+      "FAILED for 3 bad records, not pointed at",
+      { ...atomic, order: "shuffled" },
+      "failed",
+      threeBad,
+      {},
+      130,
+      { failed: 3, created: 997 }
+    ],
+    [
+      "FAILED for 3 bad records, 166 before them kept",
+      plain,
+      "failed",
+      threeBad,
+      {},
+      166 + 120,
+      { existing: 166, failed: 3, created: 831 }
+    ]
+  ]
+  for (const [name, habits, fate, batch, options, most, expected] of costs) {
+    it.effect(`takes ${most} calls at most: 1000 records ${name}`, () =>
+      Effect.gen(function* () {
+        const { calls, ends } = yield* resolved(habits, fate, batch, options)
+        assert.deepStrictEqual(countsOf(ends), expected)
+        assert.isAtMost(calls, most)
+      })
+    )
+  }
+
+  it.effect("says of what it took to exist, and of nothing else, that it was assumed", () =>
+    Effect.gen(function* () {
+      for (const assumeInOrder of [true, false]) {
+        const { world } = yield* resolved(plain, "failed", rows(50), { at: 20, assumeInOrder })
+        const existing = [...world.ends.values()].filter(({ end }) => end === "existing")
+        assert.strictEqual(existing.length, 20)
+        for (const { assumed } of existing) assert.strictEqual(assumed, assumeInOrder)
+      }
+    })
+  )
+
+  it.effect("submits what is absent again no more often than it may", () =>
+    Effect.gen(function* () {
+      const { ends } = yield* resolved(plain, "failed", rows(50), { at: 20, rounds: 1 })
+      assert.deepStrictEqual(countsOf(ends), { existing: 20, open: 30 })
+    })
+  )
+
+  it.effect("waits after a lost answer to its own submission before it asks anything", () =>
+    Effect.gen(function* () {
+      for (const fate of fates) {
+        for (const loseSubmits of [1, 2, 4, 5, 6]) {
+          const { open } = yield* resolved({ ...plain, loseSubmits }, fate, mixed(30, { bad: 1, repeats: true }))
+          assert.isEmpty(open, `${fate}, ${loseSubmits} lost`)
+        }
+      }
+    })
+  )
+
+  it.effect("calls a record bad by its own code, and submits it no more", () =>
+    Effect.gen(function* () {
+      const batch = mixed(40, { bad: 3, repeats: false })
+      const { candidates, world } = yield* resolved(plain, "failed", batch)
+      batch.forEach(({ bad }, i) => {
+        const known = world.ends.get(candidates[i]!)!
+        assert.strictEqual(known.code === "BAD", bad === true)
+        assert.strictEqual(known.end === "failed", bad === true)
+      })
+      for (const { kind, rows } of world.log) assert.isFalse(kind === "submit" && rows.some(({ bad }) => bad === true))
+    })
+  )
+
+  it.effect("dry runs never carry a value of a record but to ask whether it exists", () =>
+    Effect.gen(function* () {
+      const { world } = yield* resolved(plain, "notTaken", mixed(40, { bad: 3, repeats: false }))
+      // Up to the next submission: copies alone.
+      const from = world.log.findIndex(({ kind }) => kind === "dryRun")
+      const to = world.log.findIndex(({ kind }, i) => kind === "submit" && i > from)
+      const values = world.log.slice(from, to).flatMap(({ rows }) => rows.map(({ accessToken }) => accessToken))
+      const own = values.filter((value) => value.startsWith("a-") && value !== specimenRow.accessToken)
+      // Whether the three bad ones exist may be asked.
+      assert.isAtMost(own.length, 6)
+      assert.strictEqual(new Set(values).size + own.length >= values.length - 6, true)
+    })
+  )
+
+  it.effect("tries what a dry run notices once for all batches, and tells it", () =>
+    Effect.gen(function* () {
+      const world = makeWorld(plain)
+      world.add(specimenRow)
+      const { resolution, trials } = yield* makeResolution()
+      const batches = Array.from({ length: 5 }, (_, k) =>
+        rows(20, (row) => ({
+          ...row,
+          accessToken: `${row.accessToken}-${k}`,
+          ...(row.refreshToken === undefined ? undefined : { refreshToken: `${row.refreshToken}-${k}` })
+        })).map(candidate)
+      )
+      for (const batch of batches) {
+        const texts = batch.map(({ json }) => JSON.parse(Redacted.value(json)) as Row)
+        world.suffer(texts, "taken")
+      }
+      yield* Effect.forEach(
+        batches,
+        (candidates) => Resolution.resolve(resolution, { candidates, why: "InDoubt" }, world.calls),
+        { concurrency: "unbounded" }
+      )
+      for (const batch of batches) assert.isEmpty(heldAgainst(world, batch))
+      assert.deepStrictEqual(
+        trials.map(({ borneOut, code, field }) => ({ field, borneOut, code })),
+        [{ field: "access", borneOut: true, code: "ACCESS_EXISTS" }]
+      )
+    })
+  )
+
+  it.effect("tells apart what exists: an access value, or only a refresh value", () =>
+    Effect.gen(function* () {
+      const batch = rows(12, (row, i) => (i === 6 ? { ...row, refreshToken: "r-elsewhere" } : row))
+      const { candidates, trials, world } = yield* resolved(plain, "takenInPart", batch)
+      assert.deepInclude(world.ends.get(candidates[6]!), { end: "failed", code: "REFRESH_EXISTS" })
+      assert.deepStrictEqual(
+        trials.map(({ borneOut, code, field }) => ({ field, borneOut, code })),
+        [
+          { field: "access", borneOut: true, code: "ACCESS_EXISTS" },
+          { field: "refresh", borneOut: true, code: "REFRESH_EXISTS" }
+        ]
+      )
+    })
+  )
+
+  it.effect("believes no dry run that lets a value pass which exists", () =>
+    Effect.gen(function* () {
+      const { ends, trials, world } = yield* resolved(blind, "takenInPart", rows(30))
+      assert.notInclude(ends, "existing")
+      assert.strictEqual(trials.length, 1)
+      assert.deepInclude(trials[0], { field: "access", borneOut: false })
+      assert.include(trials[0]!.message, "does not notice")
+      assert.strictEqual(world.log.filter(({ kind }) => kind === "submit").length, 1)
+    })
+  )
+
+  for (const [name, answers] of [
+    ["each time with another code", { changing: true, all: false }],
+    ["while a known good one fails as well", { changing: false, all: true }]
+  ] as const) {
+    it.effect(`does not call a record bad that fails ${name}`, () =>
+      Effect.gen(function* () {
+        const world = makeWorld(atomic)
+        world.add(specimenRow)
+        const candidates = rows(8, (row, i) => (i === 3 ? { ...row, bad: true } : row)).map(candidate)
+        const { resolution } = yield* makeResolution()
+        let asked = 0
+        yield* Resolution.resolve(
+          resolution,
+          { candidates, why: "Failed" },
+          {
+            ...world.calls,
+            dryRun: (texts) =>
+              Effect.map(world.calls.dryRun(texts), (answer) => {
+                if (answer._tag !== "Failed" && !(answers.all && texts.length === 1)) return answer
+                return { _tag: "Failed", code: answers.changing ? `CODE_${++asked}` : "BAD", message: "" } as const
+              })
+          }
+        )
+        assert.isUndefined(world.ends.get(candidates[3]!))
+      })
+    )
+  }
+
+  it.effect("gets what it needs to try things with by submitting halves", () =>
+    Effect.gen(function* () {
+      const { ends, made, open } = yield* resolved(plain, "takenInPart", rows(40), { specimen: false, at: 25 })
+      assert.isEmpty(open)
+      assert.isAbove(made.length, 0)
+      assert.strictEqual(countsOf(ends)["existing"], 25)
+    })
+  )
+
+  it.effect("asks once about a value that many records repeat", () =>
+    Effect.gen(function* () {
+      const oneAccess = rows(1000, (row) => ({ subject: row.subject, accessToken: "a-same" }))
+      const access = yield* resolved(plain, "taken", oneAccess)
+      assert.deepStrictEqual(countsOf(access.ends), { existing: 1000 })
+      assert.isAtMost(access.calls, 60)
+      const oneRefresh = rows(1000, (row) => ({ ...row, refreshToken: "r-same" }))
+      const refresh = yield* resolved(plain, "notTaken", oneRefresh)
+      assert.deepStrictEqual(countsOf(refresh.ends), { created: 1, failed: 999 })
+      assert.isAtMost(refresh.calls, 1060)
+    })
+  )
+
+  it.effect("does not say that an access value is absent which another batch creates meanwhile", () =>
+    Effect.gen(function* () {
+      const twin: Row = { subject: "twin", accessToken: "a-9", refreshToken: "r-9" }
+      let met = 0
+      for (let moment = 1; moment < 60; moment++) {
+        const world = makeWorld(plain)
+        world.add(specimenRow)
+        world.add({ subject: "elsewhere", accessToken: "a-elsewhere", refreshToken: "r-elsewhere" })
+        const batch = rows(10, (row, i) => (i === 8 ? { ...row, refreshToken: "r-elsewhere" } : row))
+        world.suffer(batch, "takenInPart")
+        const { resolution } = yield* makeResolution()
+        let asked = 0
+        const calls: Resolution.Calls = {
+          ...world.calls,
+          dryRun: (texts) =>
+            Effect.tap(world.calls.dryRun(texts), () =>
+              Effect.sync(() => {
+                if (++asked !== moment || world.ledger.has(twin.accessToken)) return
+                met++
+                world.add(twin)
+              })
+            )
+        }
+        yield* Resolution.resolve(resolution, { candidates: batch.map(candidate), why: "InDoubt" }, calls)
+      }
+      assert.isAbove(met, 10)
+    })
+  )
+
+  it.effect("takes a failure for no reason for no sign that a token exists, though the codes are the same", () =>
+    Effect.gen(function* () {
+      for (let seed = 1; seed <= 200; seed++) {
+        const habits = { ...habitsOf[0]!, order: "shuffled", spurious: 1, oneCode: true, seed } as const
+        yield* resolved(
+          habits,
+          "takenInPart",
+          rows(40, (row, i) => (i === 20 ? { ...row, bad: true } : row))
+        )
+      }
     })
   )
 })
