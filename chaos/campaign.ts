@@ -45,7 +45,7 @@ export const run = async (scenario: Scenario, folder: string, program: string): 
   for (const path of [folders.work, folders.said, folders.state, folders.sandbox]) mkdirSync(path, { recursive: true })
   for (const { bytes, name } of input.files) writeFileSync(join(folders.work, name), bytes)
   writeFileSync(join(folders.sandbox, "plan.json"), JSON.stringify(scenario.faults))
-  const bearer = `bearer-${Dice.make(scenario.seed, 20).text(40)}`
+  const bearer = Dice.make(scenario.seed, 20).text(40)
   const sandbox = Processes.makeSandbox(program, folders, scenario, bearer, input.scopes)
 
   const violations: Array<string> = []

@@ -28,7 +28,7 @@ export interface Case {
   /** Standard output of the last leg, if it was to write events. */
   readonly events?: string | undefined
   readonly faults: FaultPlan.FaultPlan
-  /** Whether nothing may be left of what can be found out. */
+  /** Whether dry runs notice what exists, so that nothing may be left, provided that something was created to try it with. */
   readonly resolvable: boolean
   /** Whether records without a value were sent again at the user's word. */
   readonly resubmitted: boolean
@@ -238,6 +238,9 @@ export const judge = (given: Case): Verdict => {
   }
   for (const [tokenHash, times] of hashes) if (times > 1) violations.push(`the ledger has ${tokenHash} ${times} times`)
 
+  const hasSpecimen = lines.some(
+    ({ accessToken, place }) => accessToken !== undefined && results.ends.get(keyOf(place)) === "created"
+  )
   let extra = 0
   let resolvableRecords = 0
   let resolvableLeft = 0
@@ -270,7 +273,7 @@ export const judge = (given: Case): Verdict => {
       const hasTaken = line.refreshToken !== undefined && refreshes.has(hashOf(line.refreshToken))
       if (!isRefused(given.faults, line) && !hasTaken) wrong("and there is no reason for it")
     }
-    if (line.kind !== "malformed" && line.accessToken !== undefined && given.resolvable) {
+    if (line.kind !== "malformed" && line.accessToken !== undefined && given.resolvable && hasSpecimen) {
       resolvableRecords++
       if (end === "unresolved") {
         resolvableLeft++

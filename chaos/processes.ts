@@ -272,7 +272,8 @@ export const runLeg = async (given: {
 
 /** Waits for a moment of a leg: whose journal has had a length when it began. */
 const reached = async ({ after, event, times = 1 }: Moment, journal: string, from: number, signal: AbortSignal) => {
-  if (event !== undefined) {
+  if (event === "journal") while (!existsSync(journal)) await sleep(1, undefined, { signal })
+  else if (event !== undefined) {
     const tag = `{"_tag":"${event}"`
     let at = from
     let carry = ""

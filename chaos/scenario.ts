@@ -22,6 +22,7 @@ interface Habits {
 export interface Moment {
   /** Milliseconds. */
   readonly after: number
+  /** Its tag; `journal` for the journal's being made, before there is an event in it. */
   readonly event?: string
   /** Which of such events. Default 1. */
   readonly times?: number
@@ -153,6 +154,7 @@ export const draw = (seed: number, { habits, maxKills, shares, torn, ...wishes }
 
 /** Events after which it is of interest to be killed. */
 const moments = [
+  "journal",
   "RunStarted",
   "RunResumed",
   "BatchIntended",

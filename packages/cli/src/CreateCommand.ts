@@ -78,7 +78,7 @@ export const create = Command.make(
     const inputs = yield* Inputs.open(flags.files)
     yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
     if (flags.sandbox) {
-      const settings = { ...flags, folder: yield* folderOf(flags, inputs) }
+      const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
       const { exitCode } = yield* Effect.provide(CreateRun.run(settings, inputs), yield* sandboxLayer(flags))
       return yield* ExitCode.set(exitCode)
     }
@@ -86,7 +86,7 @@ export const create = Command.make(
       Effect.gen(function* () {
         const before = flags.dryRun || flags.new ? undefined : yield* unfinishedRun(inputs)
         if (before !== undefined && (flags.resume || (yield* askToResume(before)))) return yield* goOn(before, flags)
-        const settings = { ...flags, folder: yield* folderOf(flags, inputs) }
+        const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
         const { exitCode } = yield* CreateRun.run(settings, inputs)
         yield* ExitCode.set(exitCode)
       }),

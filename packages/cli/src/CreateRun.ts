@@ -65,6 +65,8 @@ export interface Settings extends Running {
   readonly sandbox: boolean
   /** Where its journal is, and what else it leaves; a run without one cannot go on in another process. */
   readonly folder: Option.Option<RunFolder>
+  /** Processes that had a share in it before; 0 for a new run. */
+  readonly legs: number
 }
 
 const grace = 10_000
@@ -130,7 +132,10 @@ export const run = (settings: Settings, inputs: Inputs.Inputs) =>
 
 const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, typed }: Inputs.Inputs) {
   const files = outputs(settings)
-  const { rejects, results } = yield* OutputFiles.create(files)
+  const begun = (yield* RunJournal.RunJournal).begun
+  // Of a run that goes on, they take the place of what is there when it does go on.
+  const { appends, commit } = yield* OutputFiles.create(files, { aside: begun })
+  const { rejects, results } = appends
   const rejectedLines = settings.rejectsWithInput ? OutputFiles.makeRejectedLines() : undefined
 
   let state = RunState.initial
@@ -139,7 +144,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, type
   /** Bytes of an input that had been read to its end before. */
   let wholeBefore: number | undefined
   /** Whether what comes is happening now, and not read back. */
-  let live = !(yield* RunJournal.RunJournal).begun
+  let live = !begun
   const examples = Summary.makeExamples()
   let warned = false
   let outputFailure: string | undefined
@@ -163,12 +168,21 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, type
     quiet: settings.quiet
   })
 
+  const fail = (message: string) =>
+    Effect.suspend(() => {
+      outputFailure = message
+      return Effect.andThen(drawing.sayError(`error: ${message}; stopping`), Deferred.succeed(stop, undefined))
+    })
+
   const tell = (event: RunEvent.RunEvent): Effect.Effect<void> => {
     if (!live) {
       if (event._tag === "InputEnded") wholeBefore = event.complete ? event.bytes : undefined
-      if (event._tag !== "RunResumed") return Effect.void
+      if (event._tag !== "RunResumed" || event.leg <= settings.legs) return Effect.void
       live = true
-      return drawing.say(resumed(event, state))
+      return Effect.andThen(
+        Effect.catch(commit, (error) => fail(error.message)),
+        drawing.say(resumed(event, state))
+      )
     }
     switch (event._tag) {
       case "InputEnded": {
@@ -220,15 +234,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, type
               rejectedLines === undefined ? rejections : rejections.map((r) => ({ ...r, ...rejectedLines.take(r) }))
             )
           }
-        }).pipe(
-          Effect.catch((error) => {
-            outputFailure = error.message
-            return Effect.andThen(
-              drawing.sayError(`error: ${error.message}; stopping`),
-              Deferred.succeed(stop, undefined)
-            )
-          })
-        )
+        }).pipe(Effect.catch((error) => fail(error.message)))
 
   const consume = Effect.fnUntraced(function* (events: ReadonlyArray<RunEvent.RunEvent>) {
     for (const event of events) {

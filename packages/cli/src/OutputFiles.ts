@@ -34,18 +34,29 @@ const encoder = new TextEncoder()
 /**
  * Creates files for JSON lines, or empties them: none before all of them could be opened. Nobody but its owner can read such a file,
  * whatever it was before. A device or a pipe stays as it is.
+ *
+ * With `aside` they are written under another name, and take the place of what is there with `commit`; until then that stays as it is.
  */
 export const create = Effect.fnUntraced(function* <K extends string>(
-  paths: Readonly<Record<K, Option.Option<string>>>
-): Effect.fn.Return<{ readonly [P in K]?: Append }, Failure, FileSystem.FileSystem | Scope.Scope> {
+  paths: Readonly<Record<K, Option.Option<string>>>,
+  { aside = false }: { readonly aside?: boolean } = {}
+): Effect.fn.Return<
+  { readonly appends: { readonly [P in K]?: Append }; readonly commit: Effect.Effect<void, OutputError> },
+  Failure,
+  FileSystem.FileSystem | Scope.Scope
+> {
   const fs = yield* FileSystem.FileSystem
   const open = Effect.fnUntraced(
     function* (path: string) {
+      const before = aside ? yield* Effect.option(fs.stat(path)) : Option.none()
+      const moves = aside && (Option.isNone(before) || before.value.type === "File")
+      const place = moves ? `${path}.new` : path
       // For appending: what is not a file has no places to write at.
-      const file = yield* fs.open(path, { flag: "a", mode: 0o600 })
+      const file = yield* fs.open(place, { flag: "a", mode: 0o600 })
+      if (moves) yield* Effect.addFinalizer(() => Effect.ignore(fs.remove(place)))
       const { type } = yield* file.stat
-      if (type === "File") yield* fs.chmod(path, 0o600)
-      return { file, path, type }
+      if (type === "File") yield* fs.chmod(place, 0o600)
+      return { file, path, place, type }
     },
     (effect, path) =>
       Effect.mapError(
@@ -79,7 +90,16 @@ export const create = Effect.fnUntraced(function* <K extends string>(
             failed
           )
   }
-  return appends
+  const commit = Effect.forEach(
+    opened.filter(([, { path, place }]) => path !== place),
+    ([, { path, place }]) =>
+      Effect.mapError(
+        fs.rename(place, path),
+        (error) => new OutputError({ file: path, reason: IoError.describe(error) })
+      ),
+    { discard: true }
+  )
+  return { appends, commit }
 })
 
 /** What outputs must not be written over: files by their paths, and what descriptors of this process stand for. */

@@ -37,7 +37,8 @@ export const goOn = Effect.fnUntraced(function* (found: RunFolder.Run, flags: Fl
     requireAccessToken: started.requireAccessToken,
     sandboxLedger: Option.none(),
     sandbox: false,
-    folder: Option.some(found)
+    folder: Option.some(found),
+    legs: found.state.legs
   }
   yield* CreateRun.checkOutputs(settings, inputs, flags)
   const { exitCode } = yield* CreateRun.run(settings, inputs).pipe(

@@ -29,6 +29,13 @@ export interface RunFolder {
 
 type Started = Extract<RunEvent.RunEvent, { readonly _tag: "RunStarted" }>
 
+/** A folder whose journal cannot be read to its end. */
+export interface Unreadable extends RunFolder {
+  /** What its first line says, if that can be read. */
+  readonly started: Started | undefined
+  readonly problem: string
+}
+
 /** What a folder's journal says. */
 export interface Run extends RunFolder {
   readonly started: Started
@@ -131,19 +138,36 @@ const look = Effect.fnUntraced(function* (id: string, folder: string) {
   return run
 })
 
-/** All runs that can be found and read, the latest first. */
-export const list = Effect.gen(function* () {
+/** The folders of all runs that can be found. */
+const folders = Effect.gen(function* () {
   const fs = yield* FileSystem.FileSystem
   const path = yield* Path.Path
   const home = yield* root
   const names = yield* Effect.orElseSucceed(fs.readDirectory(home), () => [])
-  const runs = yield* Effect.forEach(names, (name) =>
-    Effect.flatMap(
-      Effect.orElseSucceed(fs.realPath(path.join(home, name)), () => path.join(home, name)),
-      (folder) => Effect.orElseSucceed(look(name, folder), () => undefined)
+  return yield* Effect.forEach(names, (name) => {
+    const place = path.join(home, name)
+    return Effect.map(
+      Effect.orElseSucceed(fs.realPath(place), () => place),
+      (folder) => at(name, folder, path)
     )
-  )
-  return runs.filter((run) => run !== undefined).sort((a, b) => b.started.startedAt - a.started.startedAt)
+  })
+})
+
+/** All runs that can be found, the latest first, and those whose journals cannot be read. */
+export const list = Effect.gen(function* () {
+  const runs: Array<Run> = []
+  const unreadable: Array<Unreadable> = []
+  for (const folder of yield* folders) {
+    yield* Effect.matchEffect(look(folder.id, folder.path), {
+      onSuccess: (run) => Effect.sync(() => (run === undefined ? undefined : void runs.push(run))),
+      onFailure: ({ message }) =>
+        Effect.map(
+          Effect.orElseSucceed(RunJournal.first(folder.journal), () => undefined),
+          (started) => void unreadable.push({ ...folder, started, problem: message })
+        )
+    })
+  }
+  return { runs: runs.sort((a, b) => b.started.startedAt - a.started.startedAt), unreadable }
 })
 
 /** The run that is meant: by its folder or its id, or the latest that is not finished. */
@@ -156,7 +180,11 @@ export const find = Effect.fnUntraced(function* (named: Option.Option<string>) {
     )
     if (inFolder !== undefined) return inFolder
   }
-  const runs = yield* list
+  const { runs, unreadable } = yield* list
+  const broken = unreadable.find(
+    ({ id, started }) => id === Option.getOrUndefined(named) || started?.runId === Option.getOrUndefined(named)
+  )
+  if (broken !== undefined) return yield* new Failure({ problem: `${broken.problem}.`, remedy: "Nothing was sent." })
   const found = Option.isSome(named)
     ? runs.find(({ id }) => id === named.value)
     : runs.find(({ finished, resumable }) => !finished && resumable)
@@ -169,19 +197,30 @@ export const find = Effect.fnUntraced(function* (named: Option.Option<string>) {
     : new Failure({ problem: "There is no run to go on with.", remedy: "See tokenbatch runs." })
 })
 
-/** The latest run of these inputs at this address that is not finished and can go on. One of which nothing can have been taken does not count. */
+/**
+ * The latest run of these inputs at this address that is not finished and can go on. One of which nothing can have been taken does not
+ * count; one whose journal cannot be read does, and that is refused.
+ */
 export const unfinished = Effect.fnUntraced(function* (
   inputs: RunEvent.Pinned["inputs"],
   address: RunEvent.Pinned["address"]
 ) {
-  const runs = yield* Effect.orElseSucceed(list, () => [])
   const identities = (of: RunEvent.Pinned["inputs"]) => JSON.stringify(of.map(({ identity }) => identity))
-  return runs.find(
-    ({ finished, resumable, started, state }) =>
-      !finished &&
-      resumable &&
-      state.batches.submitted + state.inFlight > 0 &&
-      identities(started.inputs) === identities(inputs) &&
-      JSON.stringify(started.address) === JSON.stringify(address)
-  )
+  const found: Array<Run> = []
+  for (const folder of yield* Effect.orElseSucceed(folders, () => [])) {
+    const started = yield* Effect.orElseSucceed(RunJournal.first(folder.journal), () => undefined)
+    if (started === undefined || started.dryRun || started.sandbox === true) continue
+    if (identities(started.inputs) !== identities(inputs)) continue
+    if (started.address.baseUrl !== address.baseUrl || started.address.serviceId !== address.serviceId) continue
+    const run = yield* Effect.mapError(
+      look(folder.id, folder.path),
+      ({ message }) =>
+        new Failure({
+          problem: `There is an earlier run of the same input that cannot be read. ${message}.`,
+          remedy: "To submit everything again in a new run all the same: --new."
+        })
+    )
+    if (run !== undefined && !run.finished && run.state.batches.submitted + run.state.inFlight > 0) found.push(run)
+  }
+  return found.sort((a, b) => b.started.startedAt - a.started.startedAt)[0]
 })

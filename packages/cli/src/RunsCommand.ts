@@ -16,7 +16,7 @@ export const runs = Command.make(
   "runs",
   { json: Flags.json },
   Effect.fnUntraced(function* ({ json }) {
-    const found = yield* RunFolder.list
+    const { runs: found, unreadable } = yield* RunFolder.list
     const now = yield* Clock.currentTimeMillis
     for (const run of found) {
       const { finished, id, path, resumable, started, state } = run
@@ -29,7 +29,12 @@ export const runs = Command.make(
           : `${id}\n  ${describe(run)}, ${Format.elapsed(now - startedAt)} ago: ${Format.plural(read, "line")} read, ${Format.integer(created)} created, ${Format.integer(open)} open\n  ${path}\n`
       )
     }
-    if (found.length === 0 && !json) process.stderr.write("There are no runs yet.\n")
+    for (const { id, path, problem } of unreadable) {
+      yield* Stdout.write(
+        json ? `${JSON.stringify({ id, folder: path, problem })}\n` : `${id}\n  cannot be read: ${problem}\n  ${path}\n`
+      )
+    }
+    if (found.length + unreadable.length === 0 && !json) process.stderr.write("There are no runs yet.\n")
   })
 ).pipe(
   Command.withDescription("List runs, the latest first: how far they have come, and whether they can go on"),

@@ -33,7 +33,7 @@ export const validate = Command.make(
       files,
       descriptors: [...descriptors, ...(flags.json ? [["standard output", 1] as const] : [])]
     })
-    const { rejects } = yield* OutputFiles.create({ rejects: flags.rejects })
+    const { rejects } = (yield* OutputFiles.create({ rejects: flags.rejects })).appends
     const rejectedLines = flags.rejectsWithInput ? OutputFiles.makeRejectedLines() : undefined
 
     let valid = 0

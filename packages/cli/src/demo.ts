@@ -65,6 +65,7 @@ const demo = Effect.gen(function* () {
     sandboxLedger: Option.some(ledger),
     sandbox: true,
     folder: Option.none(),
+    legs: 0,
     json: false,
     quiet: false
   }

@@ -61,7 +61,11 @@ layer(NodeServices.layer)("OutputFiles", (it) => {
     it.effect("makes files that only their owner can read, and empties those that were there", () =>
       Effect.gen(function* () {
         writeFileSync(file("old"), "old content", { mode: 0o644 })
-        const files = yield* OutputFiles.create({ old: named("old"), fresh: named("fresh"), none: Option.none() })
+        const { appends: files } = yield* OutputFiles.create({
+          old: named("old"),
+          fresh: named("fresh"),
+          none: Option.none()
+        })
         assert.isUndefined(files.none)
         yield* files.old!([{ a: 1 }, { b: 2 }])
         yield* files.old!([])

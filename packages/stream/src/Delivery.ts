@@ -23,6 +23,8 @@ import * as Submission from "./Submission.ts"
 export interface Options extends Submission.Options, Polling.Options {
   /** Called with a batch that was really created, while its body is there. */
   readonly onCreated?: ((batch: Batches.Batch) => void) | undefined
+  /** Batches that are still to be asked after: one that is taken up is not one of them any more. */
+  readonly pending?: Set<number> | undefined
   /** Called with a batch that ended without a verdict, while its body is there. */
   readonly onUndecided?: ((index: number, batch: Batches.Batch) => void) | undefined
 }
@@ -248,8 +250,8 @@ const lineOf = (lines: Batches.Batch["lines"], index: number): number =>
   Batches.sliceLines(lines, index, index + 1)[0]!.from
 
 /**
- * Takes up a batch of an earlier leg: submits it if it certainly was not taken, polls it if it was, and does the same with its parts
- * where it was split.
+ * Takes up a batch of an earlier leg: submits it if it certainly was not taken, asks after it if it was, and does the same with its
+ * parts where it was split.
  */
 export const takeUp: (
   leg: Leg.Leg,
@@ -266,6 +268,12 @@ export const takeUp: (
           yield* leg.emit({ _tag: "BatchReopened", batch: entry.batch, records: entry.records, from: "notSubmitted" })
         }
         yield* deliver(leg, task, options)
+        return
+      case "Unresolved":
+        if (entry.requestId === undefined || entry.lost) return
+        options.pending?.delete(entry.batch)
+        yield* leg.emit({ _tag: "BatchReopened", batch: entry.batch, records: entry.records, from: "unresolved" })
+        yield* follow(leg, task, TokenBatch.RequestId.make(entry.requestId), options)
         return
       case "Accepted":
         yield* follow(leg, task, TokenBatch.RequestId.make(entry.requestId!), options)

@@ -6,12 +6,13 @@
  * When the journal fails, the log says so ahead of what could not be written, and passes the rest on unwritten: whoever waited for
  * one of those events finds the leg stopped.
  */
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import type { RunEvent } from "./RunEvent.ts"
-import type { JournalError, RunJournal } from "./RunJournal.ts"
+import type { RunJournal } from "./RunJournal.ts"
 
 /** Writes follow each other at least this far apart, in milliseconds. The first after a while goes at once. */
 const interval = 4
@@ -22,8 +23,8 @@ export interface Options {
   /** Called with each event at once, in order. */
   readonly fold: (event: RunEvent) => void
   readonly pass: (events: ReadonlyArray<RunEvent>) => Effect.Effect<void>
-  /** Called once, when the journal fails: stops the leg, and gives the event that says so, unless it had stopped before. */
-  readonly failed: (error: JournalError) => RunEvent | undefined
+  /** Called once, when the journal fails: stops the leg, and gives the event that says so. */
+  readonly failed: (message: string) => RunEvent
 }
 
 interface Entry {
@@ -44,17 +45,19 @@ export const make = Effect.fnUntraced(function* ({
   const write = Effect.fnUntraced(function* (group: ReadonlyArray<Entry>) {
     const events = group.map(({ event }) => event)
     if (writing) {
-      const error = yield* Effect.match(journal.append(events), {
-        onFailure: (error) => error,
+      const failure = yield* Effect.matchCause(journal.append(events), {
+        // A journal that meets a defect has failed as well: whoever waits must not wait for ever.
+        onFailure: (cause) => {
+          const error = Cause.squash(cause)
+          return error instanceof Error ? error.message : String(error)
+        },
         onSuccess: () => undefined
       })
-      if (error !== undefined) {
+      if (failure !== undefined) {
         writing = false
-        const stopping = failed(error)
-        if (stopping !== undefined) {
-          fold(stopping)
-          events.unshift(stopping)
-        }
+        const stopping = failed(failure)
+        fold(stopping)
+        events.unshift(stopping)
       }
     }
     yield* pass(events)

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
+import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
@@ -40,24 +41,27 @@ const exists = (pid: number): boolean => {
 }
 
 const isAlive = Effect.fnUntraced(function* (path: string, { began, pid }: Holder) {
-  if (pid === process.pid) return held.has(path)
+  if (pid === process.pid && held.has(path)) return true
   if (!exists(pid)) return false
   const now = yield* beganAt(pid)
-  return began === undefined || now === undefined || began === now
+  // An own number that tells nothing more is what another process of that number has left.
+  return began === undefined || now === undefined ? pid !== process.pid : began === now
 })
 
 /** Holds the lock until the scope closes. */
 export const acquire = (
   path: string
-): Effect.Effect<void, LockHeld | PlatformError.PlatformError, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.asVoid(
-    Effect.acquireRelease(take(path), () =>
-      Effect.flatMap(FileSystem.FileSystem, (fs) => {
-        held.delete(path)
-        return Effect.ignore(fs.remove(path))
-      })
-    )
-  )
+): Effect.Effect<void, LockHeld | PlatformError.PlatformError, FileSystem.FileSystem | Path.Path | Scope.Scope> =>
+  Effect.gen(function* () {
+    const fs = yield* FileSystem.FileSystem
+    const { basename, dirname, join, resolve } = yield* Path.Path
+    // One name for one file, however it is called.
+    const name = join(yield* fs.realPath(dirname(resolve(path))), basename(path))
+    yield* Effect.acquireRelease(take(name), () => {
+      held.delete(name)
+      return Effect.ignore(fs.remove(name))
+    })
+  })
 
 const take = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem

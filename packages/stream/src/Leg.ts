@@ -13,11 +13,10 @@ import type { RunEvent, StopReason } from "./RunEvent.ts"
 
 /** One process's share of a run. Its fields change as the leg goes on. */
 export interface Leg {
-  /**
-   * Says that something happened. The order of calls is the order of events. What is given waits until the event is written down and
-   * passed on.
-   */
+  /** Says that something happened, and waits until that is written down and passed on. */
   readonly emit: (event: RunEvent) => Effect.Effect<void>
+  /** Says it at once, when it is called; what it gives waits. For what must come in an order that waiting would spoil. */
+  readonly emitUnsafe: (event: RunEvent) => Effect.Effect<void>
   /** A permit for each batch that may be in flight at once. */
   readonly slots: Semaphore.Semaphore
   /** The number of the batch that was intended last. */
@@ -32,17 +31,20 @@ export interface Leg {
   stopped: boolean
   /** Why it was stopped, if it was. */
   reason: StopReason | undefined
-  readonly stopping: Deferred.Deferred<void>
+  /** Whether somebody asked it to stop, whatever stopped it first. */
+  requested: boolean
+  stopping: Deferred.Deferred<void>
   readonly halted: Deferred.Deferred<void>
 }
 
 /** A leg that has just begun. */
 export const make = (
-  options: Pick<Leg, "emit"> & { readonly concurrency?: number; readonly lastBatch?: number }
+  options: Pick<Leg, "emitUnsafe"> & { readonly concurrency?: number; readonly lastBatch?: number }
 ): Effect.Effect<Leg> =>
   Effect.gen(function* () {
     return {
-      emit: options.emit,
+      emit: (event) => Effect.suspend(() => options.emitUnsafe(event)),
+      emitUnsafe: options.emitUnsafe,
       slots: yield* Semaphore.make(options.concurrency ?? 1),
       lastBatch: options.lastBatch ?? 0,
       lastSent: yield* Clock.currentTimeMillis,
@@ -50,16 +52,15 @@ export const make = (
       first: yield* Semaphore.make(1),
       stopped: false,
       reason: undefined,
+      requested: false,
       stopping: yield* Deferred.make<void>(),
       halted: yield* Deferred.make<void>()
     }
   })
 
-/**
- * Stops the leg. The first reason is the one that is told, before anything ends because of it: whoever comes later waits until it is,
- * since an event that waits for room may be overtaken by others.
- */
+/** Stops the leg. The first reason is the one that is told, before anything ends because of it: whoever comes later waits until it is. */
 export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, message: string) {
+  if (reason === "Requested") leg.requested = true
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
   leg.reason = reason
@@ -67,8 +68,7 @@ export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, m
 })
 
 /** Stops the leg because events cannot be written down any more. Gives the event that says so, which goes ahead of the unwritten ones. */
-export const fail = (leg: Leg, message: string): RunEvent | undefined => {
-  if (leg.stopped) return undefined
+export const fail = (leg: Leg, message: string): RunEvent => {
   leg.stopped = true
   leg.reason = "JournalFailed"
   Deferred.doneUnsafe(leg.stopping, Effect.void)
@@ -76,16 +76,18 @@ export const fail = (leg: Leg, message: string): RunEvent | undefined => {
 }
 
 /**
- * A leg to find out in what became of unresolved records, where one has stopped for what its records or its input are like: no more of
- * them is submitted, and that is no reason not to find out. `undefined` where it has stopped for another reason.
+ * Lets a leg go on that has stopped for what its records or its input are like, to find out what became of the unresolved ones: no more
+ * of them is submitted, and that is no reason not to find out. Gives whether it goes on, or never stopped.
  */
-export const afterwards = Effect.fnUntraced(function* (leg: Leg) {
-  const soft = leg.reason === "SystematicRefusal" || leg.reason === "TooManyRejects" || leg.reason === "Unreadable"
-  if (!leg.stopped) return leg
-  if (!soft) return undefined
-  const { lastSent, slots, ...rest } = leg
-  return { ...(yield* make(rest)), lastSent, slots }
-})
+export const goOn = (leg: Leg): Effect.Effect<boolean> =>
+  Effect.sync(() => {
+    if (!leg.stopped) return true
+    const soft = leg.reason === "SystematicRefusal" || leg.reason === "TooManyRejects" || leg.reason === "Unreadable"
+    if (!soft || leg.requested) return false
+    leg.stopped = false
+    leg.stopping = Deferred.makeUnsafe<void>()
+    return true
+  })
 
 /** Ends the leg. A stop that has begun is told first, and none can begin any more. */
 export const end = Effect.fnUntraced(function* (leg: Leg) {

@@ -1,5 +1,5 @@
 /** Lines of the input as ranges of consecutive ones, in order, and what can be asked of them. */
-import { sliceLines, type LineRange } from "./Batches.ts"
+import type { LineRange } from "./Batches.ts"
 
 type Lines = ReadonlyArray<LineRange>
 
@@ -20,16 +20,19 @@ export const indexOf = (lines: Lines, { file, from }: LineRange): number => {
   return -1
 }
 
-/** Them without others, which are among them. */
+/** Them without others, which are in the same order. One that is not among them costs another pass. */
 export const without = (lines: Lines, others: Lines): Lines => {
-  let left = lines
-  for (const range of others) {
-    const at = indexOf(left, range)
-    if (at === -1) continue
-    const end = at + range.to - range.from + 1
-    left = [...sliceLines(left, 0, at), ...sliceLines(left, end, count(left))]
+  const left: Array<LineRange> = []
+  let next = 0
+  for (const range of lines) {
+    let from = range.from
+    for (let other = others[next]; other !== undefined && includes([range], other); other = others[++next]) {
+      if (from < other.from) left.push({ ...range, from, to: other.from - 1 })
+      from = other.to + 1
+    }
+    if (from <= range.to) left.push({ ...range, from })
   }
-  return left
+  return next < others.length ? without(left, others.slice(next + 1)) : left
 }
 
 /** Single lines, in order, as ranges. */
@@ -42,6 +45,16 @@ export const merge = (lines: Lines): Lines => {
   }
   return merged
 }
+
+/** One by one. */
+export const each = (lines: Lines): ReadonlyArray<LineRange> =>
+  lines.flatMap((range) =>
+    Array.from({ length: range.to - range.from + 1 }, (_, i) => ({
+      ...range,
+      from: range.from + i,
+      to: range.from + i
+    }))
+  )
 
 /** In words: such as `lines 1 to 1000` or `line 7 of b.ndjson`. */
 export const describe = (lines: Lines): string => {

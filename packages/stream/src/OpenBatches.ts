@@ -44,8 +44,10 @@ export interface OpenBatch {
   readonly ended: boolean
   /** Its lines that are neither final nor in a part of it that was intended. */
   readonly left: ReadonlyArray<LineRange>
-  /** Records of it and of its parts that are not final. */
-  readonly open: number
+  /** Whether its records without an access token have been sent again. */
+  readonly resubmitted: boolean
+  /** How many records of it and of its parts are not final. */
+  readonly openRecords: number
 }
 
 type Mutable<A> = { -readonly [K in keyof A]: A[K] }
@@ -73,6 +75,9 @@ const enoughCreated = 200
 /** The fold. */
 export class OpenBatches {
   private readonly batches = new Map<number, Mutable<OpenBatch>>()
+  /** The open parts of each split batch, and the open batches that submit records of another one again. */
+  private readonly parts = new Map<number, Set<number>>()
+  private readonly attempts = new Map<number, Set<number>>()
   /** The first few batches that were created. */
   readonly created: Array<Created> = []
   private createdRecords = 0
@@ -95,12 +100,12 @@ export class OpenBatches {
 
   /** The parts of a split batch that are open. */
   partsOf(batch: number): ReadonlyArray<OpenBatch> {
-    return this.all().filter(({ parent }) => parent === batch)
+    return this.related(this.parts, batch)
   }
 
   /** Batches under way that submit records of another one again. */
   resolving(batch: number): ReadonlyArray<OpenBatch> {
-    return this.all().filter(({ resolves }) => resolves === batch)
+    return this.related(this.attempts, batch)
   }
 
   /** The batch cut from the input that a batch is, or is a part of. */
@@ -151,14 +156,26 @@ export class OpenBatches {
           tokenCount: undefined,
           ended: false,
           left: lines,
-          open: records
+          resubmitted: false,
+          openRecords: records
         })
         const whole = parent === undefined ? undefined : this.batches.get(parent)
-        if (whole !== undefined) whole.left = Lines.without(whole.left, lines)
+        if (whole !== undefined) {
+          whole.left = Lines.without(whole.left, lines)
+          this.relate(this.parts, whole.batch, batch)
+        }
+        if (resolves !== undefined) {
+          this.relate(this.attempts, resolves, batch)
+          if (event.possiblyTwice !== undefined) this.change(resolves, { resubmitted: true })
+        }
         return
       }
       case "BatchReopened":
-        return this.change(event.batch, { ended: false })
+        // One that is unresolved is reopened to be asked after: the service has it.
+        return this.change(
+          event.batch,
+          event.from === "unresolved" ? { ended: false, phase: "Accepted", lost: false } : { ended: false }
+        )
       case "BatchAttempted":
         return this.change(event.batch, { phase: "Sent" })
       case "BatchRetried":
@@ -185,7 +202,7 @@ export class OpenBatches {
         if (batch === undefined) return
         if (event._tag === "BatchSucceeded") this.remember(batch)
         if (batch.resolves === undefined) return this.settle(batch, batch.lines)
-        this.batches.delete(batch.batch)
+        this.remove(batch)
         const resolved = this.batches.get(batch.resolves)
         return resolved === undefined ? undefined : this.settle(resolved, batch.lines)
       }
@@ -194,6 +211,23 @@ export class OpenBatches {
         return batch === undefined ? undefined : this.settle(batch, event.lines)
       }
     }
+  }
+
+  private relate(map: Map<number, Set<number>>, to: number, batch: number): void {
+    const known = map.get(to)
+    if (known === undefined) map.set(to, new Set([batch]))
+    else known.add(batch)
+  }
+
+  private related(map: Map<number, Set<number>>, to: number): ReadonlyArray<OpenBatch> {
+    return [...(map.get(to) ?? [])].flatMap((batch) => this.batches.get(batch) ?? [])
+  }
+
+  private remove({ batch, parent, resolves }: OpenBatch): void {
+    this.batches.delete(batch)
+    for (const map of [this.parts, this.attempts]) map.delete(batch)
+    if (parent !== undefined) this.parts.get(parent)?.delete(batch)
+    if (resolves !== undefined) this.attempts.get(resolves)?.delete(batch)
   }
 
   private remember(batch: OpenBatch): void {
@@ -212,7 +246,8 @@ export class OpenBatches {
 
   private ended(event: { readonly batch: number; readonly resolves?: number }, change: Partial<OpenBatch>): void {
     // One that was to resolve another has nothing of its own: what it did not settle is still the other one's.
-    if (event.resolves !== undefined) this.batches.delete(event.batch)
+    const batch = this.batches.get(event.batch)
+    if (batch !== undefined && event.resolves !== undefined) this.remove(batch)
     else this.change(event.batch, { ...change, ended: true })
   }
 
@@ -221,8 +256,8 @@ export class OpenBatches {
     batch.left = Lines.without(batch.left, lines)
     const count = Lines.count(lines)
     for (let at: Mutable<OpenBatch> | undefined = batch; at !== undefined;) {
-      at.open -= count
-      if (at.open === 0) this.batches.delete(at.batch)
+      at.openRecords -= count
+      if (at.openRecords === 0) this.remove(at)
       at = at.parent === undefined ? undefined : this.batches.get(at.parent)
     }
   }

@@ -66,6 +66,12 @@ const hasWork = (entry: OpenBatch, open: OpenBatches): boolean => {
   }
 }
 
+/** Whether the service has the batch, or one of its parts, and an earlier leg did not wait for its outcome. */
+const isPending = (entry: OpenBatch, open: OpenBatches): boolean =>
+  entry.phase === "Split"
+    ? open.partsOf(entry.batch).some((part) => isPending(part, open))
+    : entry.phase === "Unresolved" && entry.ended && entry.requestId !== undefined && !entry.lost
+
 /** The text of a record of a batch. */
 export const textOf = ({ body, ends }: Batches.Batch, index: number): string =>
   Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString(
@@ -127,20 +133,28 @@ export const make = <E, R>(
   const check: Recall<R>["check"] = Effect.fnUntraced(function* (reader, cuts, open) {
     const roots = new Map(open.roots().map((root) => [root.bytes!.from, root]))
     const specimenCuts = new Map(open.created.map(({ bytes, lines }) => [bytes.from, lines]))
+    let keptBytes = 0
     const kept = yield* Resumption.check(reader, cuts, ({ bytes }) => {
       const root = roots.get(bytes.from)
       if (specimenCuts.has(bytes.from)) return true
-      return root !== undefined && (hasWork(root, open) || (!repeatable && retainedBytes < maxRetained))
+      if (root === undefined) return false
+      if (hasWork(root, open)) return true
+      // What may wait for its outcome, or has to be looked into, as long as there is room for it.
+      if (repeatable && !isPending(root, open)) return false
+      keptBytes += bytes.to - bytes.from
+      return keptBytes <= maxRetained
     })
     for (const [from, segments] of kept) {
       const batch = Resumption.batchOf(segments, options)
+      const root = roots.get(from)
+      if (root !== undefined && root.records !== batch?.records) {
+        return yield* Resumption.changed(root.lines, "other records are in it")
+      }
       if (batch === undefined) continue
       const lines = specimenCuts.get(from)
       if (lines !== undefined) created(batch, lines)
-      const root = roots.get(from)
       if (root === undefined) continue
-      if (root.records !== batch.records) return yield* Resumption.changed(root.lines, "other records are in it")
-      if (hasWork(root, open)) taken.push({ entry: root, batch })
+      if (hasWork(root, open) || isPending(root, open)) taken.push({ entry: root, batch })
       for (const entry of leaves(root, open)) {
         const part = select(batch, entry.lines, entry.records)
         if (part !== undefined) undecided(entry.batch, part)

@@ -47,7 +47,7 @@ const isPending = ({ lost, phase, requestId }: OpenBatch): boolean =>
   phase === "Unresolved" && requestId !== undefined && !lost
 
 /** The batches whose outcome was not waited for to its end, as things stand. */
-export const pendingIn = (open: OpenBatches): ReadonlySet<number> =>
+export const pendingIn = (open: OpenBatches): Set<number> =>
   new Set(
     open
       .all()
@@ -162,14 +162,18 @@ const examine = Effect.fnUntraced(function* <R>(
   const choice = choose(policy, entry)
   if (leg.stopped || choice === "leave" || open.get(entry.batch) === undefined) return
 
-  const lineOf = ({ index }: Resolution.Candidate) => Batches.sliceLines(batch.lines, index, index + 1)[0]!
+  const lines = Lines.each(batch.lines)
+  const isLeft = new Set(Lines.each(entry.left).map(nameOf))
   const linesOf = (some: ReadonlyArray<Resolution.Candidate>) =>
-    Lines.merge([...some].sort((a, b) => a.index - b.index).map(lineOf))
-  const left = Array.from({ length: batch.records }, (_, index) => ({
-    index,
-    json: Redacted.make(Recall.textOf(batch, index))
-  })).filter((candidate) => Lines.includes(entry.left, lineOf(candidate)))
-  const keyed = left.filter(({ json }) => hasAccessToken(json))
+    Lines.merge([...some].sort((a, b) => a.index - b.index).map(({ index }) => lines[index]!))
+  const keyed: Array<Resolution.Candidate> = []
+  const keyless: Array<Resolution.Candidate> = []
+  for (let index = 0; index < batch.records; index++) {
+    if (!isLeft.has(nameOf(lines[index]!))) continue
+    const json = Redacted.make(Recall.textOf(batch, index))
+    const group = hasAccessToken(json) ? keyed : keyless
+    group.push({ index, json })
+  }
 
   let calls = 0
   let lastSent = leg.lastSent
@@ -186,7 +190,12 @@ const examine = Effect.fnUntraced(function* <R>(
       Effect.ensuring(
         submitAgain(
           leg,
-          { resolves: entry.batch, lines: linesOf(some), withoutAccessToken },
+          {
+            resolves: entry.batch,
+            lines: linesOf(some),
+            withoutAccessToken,
+            possiblyTwice: entry.resubmitted ? 0 : withoutAccessToken
+          },
           bodyOf(some.map((c) => c.json)),
           options
         ),
@@ -216,11 +225,12 @@ const examine = Effect.fnUntraced(function* <R>(
       }
     )
   }
-  const keyless = left.filter((candidate) => !keyed.includes(candidate))
   if (choice === "resubmit" && keyless.length > 0) yield* submit(keyless, keyless.length)
   const remaining = Lines.count(open.get(entry.batch)?.left ?? [])
   yield* leg.emit({ _tag: "BatchExamined", batch: entry.batch, calls, left: remaining })
 })
+
+const nameOf = ({ file = "", from }: Batches.LineRange): string => `${from} ${file}`
 
 const hasAccessToken = (json: Redacted.Redacted): boolean =>
   (JSON.parse(Redacted.value(json)) as { readonly accessToken?: unknown }).accessToken != null
@@ -239,12 +249,22 @@ interface Again {
 /** Really submits records again. */
 const submitAgain = Effect.fnUntraced(function* (
   leg: Leg.Leg,
-  { lines, resolves, withoutAccessToken }: Pick<Again, "resolves" | "lines"> & { readonly withoutAccessToken: number },
+  {
+    lines,
+    possiblyTwice,
+    resolves,
+    withoutAccessToken
+  }: Pick<Again, "resolves" | "lines"> & { readonly withoutAccessToken: number; readonly possiblyTwice: number },
   body: Uint8Array,
   options: Delivery.Options
 ): Effect.fn.Return<Resolution.Answer, never, TokenOperations.TokenOperations> {
   const told: Again = { batch: ++leg.lastBatch, resolves, records: Lines.count(lines), lines }
-  yield* leg.emit({ _tag: "BatchIntended", ...told, withoutAccessToken })
+  yield* leg.emit({
+    _tag: "BatchIntended",
+    ...told,
+    withoutAccessToken,
+    ...(possiblyTwice > 0 ? { possiblyTwice } : undefined)
+  })
   const began = yield* Clock.currentTimeMillis
   const submitted = yield* Submission.submit(leg, { batch: told.batch, body }, options)
   switch (submitted._tag) {

@@ -21,7 +21,9 @@ export class CannotResume extends Schema.TaggedError<CannotResume>()("CannotResu
     /** The input does not hold any more what was read from it. */
     "InputChanged",
     /** The input cannot be read as far as it was read before. */
-    "Unreadable"
+    "Unreadable",
+    /** It was asked to stop before it had gone on. */
+    "Stopped"
   ]),
   message: Schema.String
 }) {}
@@ -74,6 +76,13 @@ export const checkPinned = Effect.fnUntraced(function* (before: Pinned, now: Pin
   }
 })
 
+/** Fails when a run is asked to stop. */
+export const stoppedBy = (stop: Effect.Effect<unknown> = Effect.never): Effect.Effect<never, CannotResume> =>
+  Effect.flatMap(
+    stop,
+    () => new CannotResume({ reason: "Stopped", message: "it was asked to stop while the input was being checked" })
+  )
+
 /** Bytes of a stretch that are kept, input by input. */
 export type Kept = ReadonlyArray<TokenRecords.Segment>
 
@@ -117,7 +126,7 @@ const skip = Effect.fnUntraced(function* <E, R>(reader: InputReader.InputReader<
 export const changed = (lines: ReadonlyArray<Batches.LineRange>, how: string) =>
   new CannotResume({
     reason: "InputChanged",
-    message: `the input has changed since the run began, at ${Lines.describe(lines)}: ${how}. Nothing was sent`
+    message: `the input has changed since the run began, at ${Lines.describe(lines)}: ${how}`
   })
 
 const unreadable = (error: unknown) =>

@@ -58,6 +58,8 @@ export const RunStarted = Schema.TaggedStruct("RunStarted", {
 export const RunResumed = Schema.TaggedStruct("RunResumed", {
   /** Milliseconds since the Unix epoch. */
   at: Millis,
+  /** Which process it is in the order of them, from 2. */
+  leg: Schema.Int,
   concurrency: Schema.Int,
   /** Bytes at the end of the journal that were no whole event and were cut off. */
   cutOff: Schema.optionalKey(Schema.Int)
@@ -83,7 +85,9 @@ export const BatchIntended = Schema.TaggedStruct("BatchIntended", {
   lines: Schema.Array(LineRange),
   bytes: Schema.optionalKey(ByteRange),
   digest: Schema.optionalKey(Schema.String),
-  rejections: Schema.optionalKey(Schema.NonEmptyArray(Rejection))
+  rejections: Schema.optionalKey(Schema.NonEmptyArray(Rejection)),
+  /** Records without an access token that are sent again here for the first time, though they may have been taken before. */
+  possiblyTwice: Schema.optionalKey(Schema.Int)
 })
 export interface BatchIntended extends Schema.Schema.Type<typeof BatchIntended> {}
 

@@ -60,11 +60,13 @@ export class JournalError extends Schema.TaggedError<JournalError>()("JournalErr
 export interface RunJournal {
   /** Whether anything is kept at all. */
   readonly kept: boolean
-  /** Whether earlier legs wrote something. */
+  /** Takes it for one run, until the scope closes: two at once would write two stories into it. */
+  readonly hold: Effect.Effect<void, JournalError, Scope.Scope>
+  /** Whether something has been written. */
   readonly begun: boolean
   /** Bytes at its end that were no whole event and were cut off when it was opened. */
   readonly cutOff: number
-  /** What earlier legs wrote, in order. */
+  /** What has been written, in order. */
   readonly history: Stream.Stream<RunEvent, JournalError>
   /** Writes events at the end. Completes when they are there for good. */
   readonly append: (events: ReadonlyArray<RunEvent>) => Effect.Effect<void, JournalError>
@@ -81,17 +83,36 @@ export const RunJournal: Context.Reference<RunJournal> = Context.Reference<RunJo
 /** Keeps nothing. */
 export const none: RunJournal = {
   kept: false,
+  hold: Effect.void,
   begun: false,
   cutOff: 0,
   history: Stream.empty,
   append: () => Effect.void
 }
 
+const makeHold = (name: string): RunJournal["hold"] => {
+  let held = false
+  return Effect.acquireRelease(
+    Effect.suspend(() => {
+      if (held)
+        return Effect.fail(
+          new JournalError({ reason: "Locked", message: `The journal ${name} is in use by another run` })
+        )
+      held = true
+      return Effect.void
+    }),
+    () => Effect.sync(() => void (held = false))
+  )
+}
+
 /** Keeps events in an array, which holds what was there before. */
 export const layerMemory = (events: Array<RunEvent> = []): Layer.Layer<never> =>
   Layer.sync(RunJournal, () => ({
     kept: true,
-    begun: events.length > 0,
+    hold: makeHold("in memory"),
+    get begun() {
+      return events.length > 0
+    },
     cutOff: 0,
     history: Stream.suspend(() => Stream.fromIterable([...events])),
     append: (more) => Effect.sync(() => void events.push(...more))
@@ -182,6 +203,9 @@ const examine = Effect.fnUntraced(function* (path: string) {
           if (found.lines === 0) found.json = json
           found.lines++
           found.end = end
+        } else if (whole && isSound(text)) {
+          // Sound, but not the next one: what should be here is missing.
+          found.soundAfter++
         }
       } else if (isSound(text)) {
         found.soundAfter++
@@ -208,6 +232,34 @@ const examine = Effect.fnUntraced(function* (path: string) {
     }
   }
   return found
+})
+
+/** The first event of a journal that somebody else may have open, if there is one: what the run is. */
+export const first = (
+  path: string
+): Effect.Effect<Extract<RunEvent, { readonly _tag: "RunStarted" }> | undefined, JournalError, FileSystem.FileSystem> =>
+  Effect.flatMap(Stream.runHead(linesOf(path)), (line) => {
+    const json = line._tag === "Some" && line.value.whole ? readLine(line.value.text, 1) : undefined
+    return json === undefined
+      ? Effect.undefined
+      : Effect.match(decodeEvent(JSON.parse(json)), {
+          onFailure: () => undefined,
+          onSuccess: (event) => (event._tag === "RunStarted" ? event : undefined)
+        })
+  })
+
+/** Refuses to cut what is no journal: nothing in it is a line of one, and it does not begin as one that was torn would. */
+const checkBeginning = Effect.fnUntraced(function* (path: string) {
+  const head = yield* Stream.runHead(linesOf(path))
+  const { text, whole } = head._tag === "Some" ? head.value : { text: "", whole: false }
+  const begun = `${text.slice(0, 8)} 1 {"_tag":"RunStarted"`
+  const torn =
+    /^[0-9a-f]*$/.test(text.slice(0, 8)) && (begun.startsWith(text.slice(0, begun.length)) || text.startsWith(begun))
+  if (torn || /^\0*$/.test(text)) return
+  return yield* new JournalError({
+    reason: "Damaged",
+    message: `${path} is no journal, or its first line is damaged: nothing in it can be read. It is left as it is`
+  })
 })
 
 const eventsOf = (path: string, lines: number): Stream.Stream<RunEvent, JournalError, FileSystem.FileSystem> =>
@@ -248,6 +300,7 @@ const open = Effect.fnUntraced(function* (
   const file = yield* Effect.mapError(fs.open(path, { flag: "a+", mode: 0o600 }), io(path, "opened"))
   yield* Effect.mapError(fs.chmod(path, 0o600), io(path, "written"))
   const { end, lines, size } = yield* examine(path)
+  if (size > end && lines === 0) yield* checkBeginning(path)
   if (size > end) yield* Effect.mapError(fs.truncate(path, end), io(path, "cut"))
   if (lines === 0) yield* syncFolder(path)
 
@@ -256,17 +309,22 @@ const open = Effect.fnUntraced(function* (
   const encoder = new TextEncoder()
   return {
     kept: true,
-    begun: lines > 0,
+    hold: makeHold(path),
+    get begun() {
+      return seq > 0
+    },
     cutOff: size - end,
-    history: Stream.provideService(eventsOf(path, lines), FileSystem.FileSystem, fs),
+    history: Stream.suspend(() => Stream.provideService(eventsOf(path, seq), FileSystem.FileSystem, fs)),
     append: (events) =>
       Effect.suspend(() => {
         // After a write that failed nobody knows where the file ends.
         if (broken !== undefined) return Effect.fail(broken)
         let text = ""
         for (const event of events) text += encodeLine(++seq, event)
+        // Not to be cut short: a half-written line is the last one that can be.
         return Effect.andThen(file.writeAll(encoder.encode(text)), file.sync).pipe(
-          Effect.mapError((error) => (broken = io(path, "written")(error)))
+          Effect.mapError((error) => (broken = io(path, "written")(error))),
+          Effect.uninterruptible
         )
       })
   }

@@ -30,7 +30,10 @@ export const fromState = (state: RunState, now: number): RunReport => ({
 export const exitCode = ({ batches, complete, records, stopped }: RunReport): 0 | 1 | 2 | 3 | 4 => {
   if (stopped?.reason === "CredentialsRefused") return 4
   if (stopped?.reason === "WrongAddress" && batches.submitted === 0) return 2
-  if (records.unresolved > 0 || records.notSubmitted > 0 || !complete || stopped?.reason === "JournalFailed") return 3
-  if (records.failed > 0 || records.rejected > 0) return 1
+  const { created, existing, failed, notSubmitted, read, rejected, unresolved } = records
+  // Lines of which nothing is said would be a fault of ours: they must not pass for known.
+  if (created + existing + failed + rejected + unresolved + notSubmitted !== read) return 3
+  if (unresolved > 0 || notSubmitted > 0 || !complete || stopped?.reason === "JournalFailed") return 3
+  if (failed > 0 || rejected > 0) return 1
   return 0
 }

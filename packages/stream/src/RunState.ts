@@ -107,7 +107,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
     case "BatchIntended": {
       const inFlight = state.inFlight + 1
       if (event.resolves !== undefined) {
-        return { ...state, inFlight, possiblyTwice: state.possiblyTwice + event.withoutAccessToken }
+        return { ...state, inFlight, possiblyTwice: state.possiblyTwice + (event.possiblyTwice ?? 0) }
       }
       if (event.parent !== undefined) return { ...state, inFlight }
       const { records, withoutAccessToken } = event
@@ -176,8 +176,10 @@ export const step = (state: RunState, event: RunEvent): RunState => {
         resolution: { ...(state.resolution ?? noResolution), calls: (state.resolution?.calls ?? 0) + event.calls }
       }
     case "RunStopping":
-      // The first reason is the reason.
-      return { ...state, stopped: state.stopped ?? { reason: event.reason, message: event.message } }
+      // The first reason is the reason; but that a journal has failed must be told whatever came before.
+      return event.reason === "JournalFailed" || state.stopped === undefined
+        ? { ...state, stopped: { reason: event.reason, message: event.message } }
+        : state
     case "InputEnded":
       return { ...state, complete: event.complete, bytes: event.bytes }
     case "RunFinished":

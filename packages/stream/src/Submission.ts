@@ -129,7 +129,7 @@ const attempts = Effect.fnUntraced(function* (
     const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
     const delay = yield* Effect.option(nextDelay(now, { error, retryAfter }))
     const millis = delay._tag === "Some" ? Duration.toMillis(delay.value[1]) : Infinity
-    if (now + millis - notTakenSince > Duration.toMillis(giveUpAfter)) {
+    if (delay._tag === "None" || now + millis - notTakenSince > Duration.toMillis(giveUpAfter)) {
       yield* Leg.stop(leg, "GivenUp", `the service has not taken a batch for too long: ${last.message}`)
       return { _tag: "NotSubmitted", ...last }
     }

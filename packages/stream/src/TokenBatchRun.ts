@@ -111,6 +111,12 @@ const checkOptions = (options: Options) => {
       throw new RangeError(`${name}: expected a whole number from 1 on, got ${value}`)
     }
   }
+  for (const name of ["limit", "maxRejects"] as const) {
+    const value = options[name]
+    if (value !== undefined && (!Number.isInteger(value) || value < 0)) {
+      throw new RangeError(`${name}: expected a whole number, got ${value}; leave it out where there is no limit`)
+    }
+  }
 }
 
 const newRunId = Effect.map(
@@ -155,6 +161,7 @@ const run = Effect.fnUntraced(function* <E, R>(
     open.step(event)
   }
 
+  yield* journal.hold
   const cuts: Array<Resumption.Cut> = []
   yield* Stream.runForEach(
     journal.history,
@@ -173,21 +180,23 @@ const run = Effect.fnUntraced(function* <E, R>(
     journal,
     fold,
     pass: (events) => Effect.asVoid(Queue.offerAll(queue, events)),
-    failed: (error) => Leg.fail(current, error.message)
+    failed: (message) => Leg.fail(leg, message)
   })
-  const leg: Leg.Leg = yield* Leg.make({ emit: log, concurrency, lastBatch: open.last })
-  let current: Leg.Leg = leg
+  const leg: Leg.Leg = yield* Leg.make({ emitUnsafe: log, concurrency, lastBatch: open.last })
 
   const reader = yield* InputReader.make(inputs)
   const recall = Recall.make(inputs, options)
-  if (resumed) yield* recall.check(reader, cuts, open)
-  const rest = resumed ? yield* Resumption.rest(reader, options) : inputs.map((input) => ({ input, start: undefined }))
+  const check = Effect.andThen(recall.check(reader, cuts, open), Resumption.rest(reader, options))
+  const rest = resumed
+    ? yield* Effect.raceFirst(check, Resumption.stoppedBy(options.stop))
+    : inputs.map((input) => ({ input, start: undefined }))
 
   yield* leg.emit(
     resumed
       ? {
           _tag: "RunResumed",
           at: yield* Clock.currentTimeMillis,
+          leg: state.legs + 1,
           concurrency,
           ...(journal.cutOff > 0 ? { cutOff: journal.cutOff } : undefined)
         }
@@ -206,14 +215,18 @@ const run = Effect.fnUntraced(function* <E, R>(
   yield* Effect.forkScoped(
     Effect.gen(function* () {
       yield* options.stop ?? Effect.never
-      const stopped = current
-      yield* Leg.stop(stopped, "Requested", "the run was asked to stop")
+      yield* Leg.stop(leg, "Requested", "the run was asked to stop")
       yield* Effect.sleep(options.grace ?? Duration.seconds(10))
-      yield* Deferred.succeed(stopped.halted, undefined)
+      yield* Deferred.succeed(leg.halted, undefined)
     })
   )
 
-  const deliveryOptions: Delivery.Options = { ...options, onCreated: recall.created, onUndecided: recall.undecided }
+  const deliveryOptions: Delivery.Options = {
+    ...options,
+    pending,
+    onCreated: recall.created,
+    onUndecided: recall.undecided
+  }
   const fibers = yield* FiberSet.make<unknown>()
   const streak = makeStreak()
 
@@ -256,7 +269,8 @@ const run = Effect.fnUntraced(function* <E, R>(
       : Effect.void
   )
 
-  let bytes = state.bytes
+  // Where the last cut ends: what was read behind it holds nothing but blank lines, and is read once more.
+  let bytes = cuts.at(-1)?.bytes.to ?? 0
 
   const take = Effect.fnUntraced(function* (portion: Batches.Portion) {
     const { batch, digest, rejections } = portion
@@ -270,7 +284,7 @@ const run = Effect.fnUntraced(function* <E, R>(
     yield* leg.slots.take(1)
     const { event, index } = Delivery.intent(leg, batch, portion)
     // Said now, in the order of the input; waited for by the batch, so that the next ones can be read and written down with it.
-    const said = leg.emit(event)
+    const said = leg.emitUnsafe(event)
     yield* inFlight(
       batch,
       Effect.andThen(said, Delivery.deliver(leg, { index, batch }, deliveryOptions)).pipe(Effect.flatMap(judge))
@@ -291,8 +305,11 @@ const run = Effect.fnUntraced(function* <E, R>(
   )
   yield* leg.emit({ _tag: "InputEnded", complete: !leg.stopped, bytes })
   yield* FiberSet.awaitEmpty(fibers)
-  if (options.dryRun !== true)
+  // A run that was resumed finds out even where it has stopped for what its records are like: the stop would come again.
+  const goesOn = resumed ? yield* Leg.goOn(leg) : !leg.stopped
+  if (goesOn && options.dryRun !== true) {
     yield* Resolving.resolve({ leg, open, recall, pending, state: () => state }, deliveryOptions)
+  }
   yield* Leg.end(leg)
   // Should it not be written: it says nothing that is not written before.
   yield* leg.emit({ _tag: "RunFinished", report: RunReport.fromState(state, yield* Clock.currentTimeMillis) })

@@ -1,9 +1,20 @@
 /** What a run promises, whatever happens to it: a crash at every write and every call in turn, and a service with habits and faults. */
 import { assert, describe, it } from "@effect/vitest"
+import type { RunEvent } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { dice, inTime } from "./fixtures.ts"
-import { fails, holdAgainst, live, makeLines, makeService, quiet, type Death, type Habits } from "./simulation.ts"
+import { dice, inTime, line, summarize } from "./fixtures.ts"
+import {
+  fails,
+  holdAgainst,
+  live,
+  makeLines,
+  makeService,
+  quiet,
+  type Death,
+  type Habits,
+  type LegOptions
+} from "./simulation.ts"
 
 const options = { batchSize: 8, concurrency: 3, repeatable: true, giveUpAfter: "2 hours", keepGoing: true } as const
 
@@ -112,6 +123,57 @@ describe("a run that is cut off", () => {
     })
   )
 
+  it.effect("asks after what a stop or a deadline has left, however often it dies at that", () =>
+    Effect.gen(function* () {
+      const lines = makeLines(17, 40)
+      const impatient: LegOptions = {
+        ...options,
+        pollTimeout: "300 millis",
+        stop: Effect.sleep("400 millis"),
+        grace: "100 millis"
+      }
+      const first = yield* inTime(live(lines, makeService(6, quiet), [], impatient))
+      assert.isTrue(first.journal.some((e) => e._tag === "BatchUnresolved" && e.requestId !== undefined))
+      for (let call = 1; call <= 12; call++) {
+        const service = makeService(6, quiet)
+        const { journal } = yield* inTime(live(lines, service, [], impatient))
+        const { events } = yield* inTime(live(lines, service, [{ at: { call } }], { ...options, journal }))
+        holdAgainst(lines, events, service.ledger, { allKnown: true })
+      }
+    })
+  )
+
+  it.effect("finds out on resume even where it stops for what its records are like", () =>
+    Effect.gen(function* () {
+      const rows = Array.from({ length: 40 }, (_, i) =>
+        line(i + 1).replace(/}$/, i % 4 === 1 && i > 4 ? ',"scopes":["bad"]}' : "}")
+      )
+      const service = makeService(8, { ...quiet, failureMode: "atomic" })
+      const stops = { ...options, batchSize: 4, concurrency: 1, keepGoing: false }
+      const first = yield* inTime(live(rows, service, [], stops))
+      const { report } = summarize(first.events)
+      assert.strictEqual(report.stopped?.reason, "SystematicRefusal")
+      assert.isTrue(report.records.unresolved > 0)
+      const { events } = yield* inTime(live(rows, service, [], { ...stops, journal: first.journal }))
+      assert.strictEqual(summarize(events).report.records.unresolved, 0)
+      holdAgainst(rows, events, service.ledger, { complete: false })
+    })
+  )
+
+  it.effect("goes on behind blank lines at the end of an input that has grown", () =>
+    Effect.gen(function* () {
+      const rows = makeLines(21, 200).filter((text) => text.includes("accessToken") && !text.includes("bad"))
+      const service = makeService(9, quiet)
+      let journal: ReadonlyArray<RunEvent.RunEvent> = []
+      for (const count of [8, 16, 24]) {
+        const now = [...rows.slice(0, count), "", "", ""]
+        const leg = yield* inTime(live(now, service, [], { ...options, journal }))
+        journal = leg.journal
+        holdAgainst(now, leg.events, service.ledger, { allKnown: true })
+      }
+    })
+  )
+
   it.effect("leaves what it is told to leave", () =>
     Effect.gen(function* () {
       const lines = makeLines(13, 40)
@@ -140,15 +202,28 @@ describe("a run that is cut off", () => {
         const deaths: ReadonlyArray<Death> = Array.from({ length: roll(5) }, () => ({
           at: roll(2) === 0 ? { call: 1 + roll(60) } : { write: 1 + roll(40), written: roll(2) === 0 }
         }))
-        const { events } = yield* inTime(
+        // A leg that is asked to stop, and one or two that are not.
+        const stops = roll(2) === 0
+        const batchSize = 1 + roll(12)
+        const { journal } = yield* inTime(
           live(lines, service, deaths, {
-            batchSize: 1 + roll(12),
+            batchSize,
             concurrency: 1 + roll(5),
             repeatable: roll(3) > 0,
             keepGoing: true,
             giveUpAfter: "5 hours",
             pollTimeout: "1 hour",
-            policy: { assumeInOrder }
+            policy: { assumeInOrder },
+            ...(stops ? { stop: Effect.sleep(`${200 + roll(5000)} millis`), grace: roll(1000) } : undefined)
+          })
+        )
+        const { events } = yield* inTime(
+          live(lines, service, roll(2) === 0 ? [{ at: { call: 1 + roll(20) } }] : [], {
+            ...options,
+            batchSize,
+            pollTimeout: "1 hour",
+            policy: { assumeInOrder },
+            journal
           })
         )
         holdAgainst(lines, events, service.ledger, { allKnown: habits.faults === 0 && habits.dryRunChecksExisting })

@@ -114,7 +114,10 @@ layer(NodeServices.layer)("RunJournal.layerFile", (it) => {
         assert.match(error.message, /^Line 2 of the journal .* is damaged, and 2 sound ones .*head -n 1/)
         assert.deepStrictEqual(yield* fs.readFile(path), damaged, "it is left as it is")
       }
-      // A line that is gone is damage as well.
+      // A line that is gone is damage as well, the last but one too.
+      const three = (yield* Effect.sync(() => Buffer.from(whole).toString())).split("\n")
+      yield* fs.writeFileString(path, [three[0], three[1], three[3], ""].join("\n"))
+      assert.match((yield* Effect.flip(reopen(path))).message, /^Line 3 /)
       const lines = (yield* Effect.sync(() => Buffer.from(whole).toString())).split("\n")
       yield* fs.writeFileString(path, [lines[0], lines[2], lines[3], ""].join("\n"))
       assert.match((yield* Effect.flip(reopen(path))).message, /^Line 2 /)
@@ -136,6 +139,36 @@ layer(NodeServices.layer)("RunJournal.layerFile", (it) => {
       )
       const unknown = yield* Effect.flip(reopen(path))
       assert.match(unknown.message, /^Line 2 of .* is no event/)
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("leaves a file alone that is no journal", () =>
+    Effect.gen(function* () {
+      const fs = yield* FileSystem.FileSystem
+      const path = yield* temporary
+      for (const text of ['{"grantType":"PASSWORD"}\n{"grantType":"PASSWORD"}\n', "hello", "\n\n"]) {
+        yield* fs.writeFileString(path, text)
+        const error = yield* Effect.flip(reopen(path))
+        assert.include(error.message, "is no journal")
+        assert.strictEqual(yield* fs.readFileString(path), text)
+        assert.isUndefined(yield* RunJournal.first(path))
+      }
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("is held by one run at a time, under whatever name", () =>
+    Effect.gen(function* () {
+      const path = yield* temporary
+      yield* Effect.provide(
+        Effect.gen(function* () {
+          const { hold } = yield* RunJournal.RunJournal
+          yield* hold
+          assert.strictEqual((yield* Effect.flip(hold)).reason, "Locked")
+          const other = path.replace(/\/journal$/, "/../x/journal").replace("x", path.split("/").at(-2)!)
+          assert.strictEqual((yield* Effect.flip(reopen(other))).reason, "Locked")
+        }),
+        RunJournal.layerFile(path)
+      )
     }).pipe(Effect.scoped)
   )
 

@@ -11,8 +11,10 @@ describe("RunReport", () => {
   it.each([
     [0, report({})],
     [0, report({ records: { ...records, read: 2, created: 1, existing: 1 } })],
-    [1, report({ records: { ...records, failed: 1 } })],
-    [1, report({ records: { ...records, rejected: 1 } })],
+    [1, report({ records: { ...records, read: 1, failed: 1 } })],
+    [1, report({ records: { ...records, read: 1, rejected: 1 } })],
+    // Lines of which nothing is said must not pass for known.
+    [3, report({ records: { ...records, read: 2, created: 1 } })],
     [3, report({ records: { ...records, unresolved: 1, failed: 1 } })],
     [3, report({ records: { ...records, notSubmitted: 1 } })],
     [3, report({ complete: false })],
