@@ -254,7 +254,9 @@ const checkBeginning = Effect.fnUntraced(function* (path: string) {
   const { text, whole } = head._tag === "Some" ? head.value : { text: "", whole: false }
   const begun = `${text.slice(0, 8)} 1 {"_tag":"RunStarted"`
   const torn =
-    /^[0-9a-f]*$/.test(text.slice(0, 8)) && (begun.startsWith(text.slice(0, begun.length)) || text.startsWith(begun))
+    !whole &&
+    /^[0-9a-f]*$/.test(text.slice(0, 8)) &&
+    (begun.startsWith(text.slice(0, begun.length)) || text.startsWith(begun))
   if (torn || /^\0*$/.test(text)) return
   return yield* new JournalError({
     reason: "Damaged",
