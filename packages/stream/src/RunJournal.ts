@@ -257,7 +257,7 @@ const checkBeginning = Effect.fnUntraced(function* (path: string) {
     !whole &&
     /^[0-9a-f]*$/.test(text.slice(0, 8)) &&
     (begun.startsWith(text.slice(0, begun.length)) || text.startsWith(begun))
-  if (torn || /^\0*$/.test(text)) return
+  if (torn || (!whole && /^\0*$/.test(text))) return
   return yield* new JournalError({
     reason: "Damaged",
     message: `${path} is no journal, or its first line is damaged: nothing in it can be read. It is left as it is`
