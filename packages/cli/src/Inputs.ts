@@ -75,10 +75,15 @@ export const open = Effect.fnUntraced(function* (
     name === "-" ? Effect.succeed({ isFile: false, size: undefined }) : lookInto(name)
   )
   yield* checkTwice(names.filter((name) => name !== "-"))
+  const fs = yield* FileSystem.FileSystem
   const { resolve } = yield* Path.Path
+  // One name for one file, by whatever link it is named.
+  const identities = yield* Effect.forEach(names, (name) =>
+    name === "-" ? Effect.succeed(stdinIdentity) : Effect.orElseSucceed(fs.realPath(name), () => resolve(name))
+  )
   const inputs: Inputs["inputs"] = names.map((name, i) => ({
     ...(names.length > 1 ? { name: called[i] ?? name } : undefined),
-    identity: name === "-" ? stdinIdentity : resolve(name),
+    identity: identities[i]!,
     // What is no file, a pipe say, gives what it gives once.
     repeatable: regular[i]!.isFile,
     bytes: ByteSource.decompress<InputError, FileSystem.FileSystem>(name === "-" ? stdin : fromFile(name))

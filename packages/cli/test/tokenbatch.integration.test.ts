@@ -570,10 +570,9 @@ describe("a service that is not as it should be", () => {
       `${lines(8)}{"accessToken":"access-token-value-9"}\n{"accessToken":"access-token-value-10\n`
     )
     const ended = await run(
-      [
-        ...["create", "--json", "--batch-size", "2", "--keep-going", "--settle-time", "10ms", "--run-dir", runDir],
-        ...["--rejects", rejects, "--results", results, input]
-      ],
+      "create --json --batch-size 2 --keep-going --settle-time 10ms --run-dir"
+        .split(" ")
+        .concat(runDir, "--rejects", rejects, "--results", results, input),
       server
     )
     // What is unresolved is looked into once more, and everything is written again.

@@ -63,6 +63,12 @@ export const acquire = (
     })
   })
 
+/** Whether a link stands there that leads nowhere: it cannot be read, and nothing can be linked over it. */
+const isDangling = Effect.fnUntraced(function* (path: string) {
+  const fs = yield* FileSystem.FileSystem
+  return (yield* Effect.option(fs.readLink(path)))._tag === "Some"
+})
+
 const take = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const began = yield* beganAt(process.pid)
@@ -78,10 +84,13 @@ const take = Effect.fnUntraced(function* (path: string) {
       const linked = yield* link
       if (linked === true) break
       if (linked !== false) return yield* linked
-      const text = yield* Effect.option(fs.readFileString(path))
-      // Let go of meanwhile.
-      if (text._tag === "None") continue
-      const other = yield* Effect.option(Schema.decodeUnknownEffect(Holder)(text.value))
+      const text = yield* Effect.result(fs.readFileString(path))
+      if (text._tag === "Failure") {
+        // Let go of meanwhile; anything else that stands there, a folder say, will not go away.
+        if (text.failure.reason._tag === "NotFound" && !(yield* isDangling(path))) continue
+        return yield* text.failure
+      }
+      const other = yield* Effect.option(Schema.decodeUnknownEffect(Holder)(text.success))
       if (other._tag === "Some" && (yield* isAlive(path, other.value)))
         return yield* new LockHeld({ pid: other.value.pid })
       // Moved away rather than removed: of two that find it stale only one gets it, and whoever gets another lock than it read puts it back.
@@ -89,7 +98,7 @@ const take = Effect.fnUntraced(function* (path: string) {
       const moved = yield* Effect.option(fs.rename(path, stale))
       if (moved._tag === "None") continue
       const got = yield* Effect.option(fs.readFileString(stale))
-      if (got._tag === "Some" && got.value !== text.value) yield* Effect.ignore(fs.link(stale, path))
+      if (got._tag === "Some" && got.value !== text.success) yield* Effect.ignore(fs.link(stale, path))
       yield* Effect.ignore(fs.remove(stale))
     }
     held.add(path)

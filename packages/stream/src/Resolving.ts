@@ -79,9 +79,10 @@ export const resolve = Effect.fnUntraced(function* <R>(
   })
   if (leg.stopped || targets.length === 0) return
 
-  const settle = Math.min(
-    Math.max(2 * state().longest, Duration.toMillis(policy.settleAtLeast)),
-    Duration.toMillis(policy.settleAtMost)
+  // The least is what somebody has asked for, and counts for more than the most.
+  const settle = Math.max(
+    Math.min(2 * state().longest, Duration.toMillis(policy.settleAtMost)),
+    Duration.toMillis(policy.settleAtLeast)
   )
   const waitSince = Effect.fnUntraced(function* (sent: number) {
     const wait = sent + settle - (yield* Clock.currentTimeMillis)

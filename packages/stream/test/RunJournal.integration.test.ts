@@ -193,6 +193,13 @@ layer(NodeServices.layer)("RunJournal.layerFile", (it) => {
       yield* reopen(path)
       yield* fs.writeFileString(`${path}.lock`, "")
       yield* reopen(path)
+      // What is no lock and will not go away is said, and not waited for.
+      yield* fs.makeDirectory(`${path}.lock`)
+      assert.strictEqual((yield* Effect.flip(reopen(path))).reason, "Io")
+      yield* fs.remove(`${path}.lock`, { recursive: true })
+      yield* fs.symlink("nowhere", `${path}.lock`)
+      assert.strictEqual((yield* Effect.flip(reopen(path))).reason, "Io")
+      yield* fs.remove(`${path}.lock`)
       if (yield* fs.exists("/proc/1/stat")) {
         yield* fs.writeFileString(`${path}.lock`, JSON.stringify({ pid: 1, began: "not then" }))
         yield* reopen(path)
