@@ -30,7 +30,7 @@ export interface RunFolder {
 type Started = Extract<RunEvent.RunEvent, { readonly _tag: "RunStarted" }>
 
 /** A folder whose journal cannot be read to its end. */
-export interface Unreadable extends RunFolder {
+interface Unreadable extends RunFolder {
   /** What its first line says, if that can be read. */
   readonly started: Started | undefined
   readonly problem: string
