@@ -77,38 +77,6 @@ const root = Effect.gen(function* () {
   Effect.provide(UserDirectories.layer)
 )
 
-/** Makes the folder of a new run, for its owner only. @param input what is read, for the name */
-export const make = Effect.fnUntraced(function* (input: string, runDir: Option.Option<string>) {
-  const fs = yield* FileSystem.FileSystem
-  const path = yield* Path.Path
-  const time = new Date(yield* Clock.currentTimeMillis).toISOString().replace(/[-:]|\.\d+/g, "")
-  const name = path
-    .basename(input)
-    .replace(/[^\w.-]+/g, "_")
-    .slice(0, 60)
-  const id = `${name}-${time}-${randomBytes(2).toString("hex")}`
-  const home = yield* Option.isNone(runDir) ? Effect.map(root, Option.some) : Effect.option(root)
-  const place = Option.orElse(runDir, () => Option.map(home, (folder) => path.join(folder, id)))
-  const folder = at(id, path.resolve(Option.getOrElse(place, () => id)), path)
-  if (yield* Effect.orElseSucceed(fs.exists(folder.journal), () => false)) {
-    return yield* new Failure({
-      problem: `${folder.path} holds a run already.`,
-      remedy: `Go on with it: tokenbatch resume ${folder.path}. Or name another folder with --run-dir.`
-    })
-  }
-  yield* Effect.mapError(fs.makeDirectory(folder.path, { recursive: true, mode: 0o700 }), cannot(folder.path))
-  if (Option.isSome(runDir) && Option.isSome(home)) {
-    // So that it is found by its id, where links can be made.
-    yield* Effect.ignore(
-      Effect.andThen(
-        fs.makeDirectory(home.value, { recursive: true, mode: 0o700 }),
-        fs.symlink(folder.path, path.join(home.value, id))
-      )
-    )
-  }
-  return folder
-})
-
 /** What the journal in a folder says; `undefined` where there is none, or nothing in it. */
 const look = Effect.fnUntraced(function* (id: string, folder: string) {
   const fs = yield* FileSystem.FileSystem
@@ -136,6 +104,43 @@ const look = Effect.fnUntraced(function* (id: string, folder: string) {
     resumable: !started.dryRun && started.sandbox !== true
   }
   return run
+})
+
+/** Makes the folder of a new run, for its owner only. @param input what is read, for the name */
+export const make = Effect.fnUntraced(function* (input: string, runDir: Option.Option<string>) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const time = new Date(yield* Clock.currentTimeMillis).toISOString().replace(/[-:]|\.\d+/g, "")
+  const name = path
+    .basename(input)
+    .replace(/[^\w.-]+/g, "_")
+    .slice(0, 60)
+  const id = `${name}-${time}-${randomBytes(2).toString("hex")}`
+  const home = yield* Option.isNone(runDir) ? Effect.map(root, Option.some) : Effect.option(root)
+  const place = Option.orElse(runDir, () => Option.map(home, (folder) => path.join(folder, id)))
+  const folder = at(id, path.resolve(Option.getOrElse(place, () => id)), path)
+  const before = yield* Effect.mapError(
+    look(id, folder.path),
+    ({ message }) => new Failure({ problem: `${message}.`, remedy: "Name another folder with --run-dir." })
+  )
+  // A journal without an event is of a run that was cut off before it had begun.
+  if (before !== undefined) {
+    return yield* new Failure({
+      problem: `${folder.path} holds a run already.`,
+      remedy: `Go on with it: tokenbatch resume ${folder.path}. Or name another folder with --run-dir.`
+    })
+  }
+  yield* Effect.mapError(fs.makeDirectory(folder.path, { recursive: true, mode: 0o700 }), cannot(folder.path))
+  if (Option.isSome(runDir) && Option.isSome(home)) {
+    // So that it is found by its id, where links can be made.
+    yield* Effect.ignore(
+      Effect.andThen(
+        fs.makeDirectory(home.value, { recursive: true, mode: 0o700 }),
+        fs.symlink(folder.path, path.join(home.value, id))
+      )
+    )
+  }
+  return folder
 })
 
 /** The folders of all runs that can be found. */

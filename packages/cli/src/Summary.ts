@@ -133,7 +133,11 @@ export const render = ({ examples, files, outputFailure, report, run, sandbox }:
   const stopped = [
     ...(report.stopped === undefined
       ? []
-      : ["", `Stopped early: ${Format.quote(report.stopped.message)}.`, remedies[report.stopped.reason]]),
+      : [
+          "",
+          `Stopped early: ${Format.quote(report.stopped.message).replace(/\.$/, "")}.`,
+          remedies[report.stopped.reason]
+        ]),
     ...(outputFailure === undefined
       ? []
       : ["", `Not everything could be written: ${outputFailure}.`, "Make room, or name another place."])

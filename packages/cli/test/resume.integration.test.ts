@@ -1,7 +1,7 @@
 /** Runs that are cut off, and go on: with real processes, real files and a sandbox in a process of its own. */
 import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
-import { appendFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
+import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { folder, lastEvent, line, lines, run, sandbox, start, type Running } from "./fixtures.ts"
 
@@ -200,6 +200,11 @@ describe("what a run does not go on with", () => {
     const taken = await run(["create", "--run-dir", dry.runDir, dry.input], { env: box.env })
     assert.strictEqual(taken.code, 2)
     assert.include(taken.stderr, "holds a run already")
+    // One that was cut off before its first event was written has not begun: it can.
+    const begun = fresh(10)
+    mkdirSync(begun.runDir)
+    writeFileSync(join(begun.runDir, "journal"), '0123abcd 1 {"_tag":"RunSt')
+    assert.strictEqual((await run(["create", "--run-dir", begun.runDir, begun.input], { env: box.env })).code, 0)
     const nowhere = await run(["create", "--run-dir", "/dev/null/run", dry.input], { env: box.env })
     assert.strictEqual(nowhere.code, 2)
     assert.include(nowhere.stderr, "--run-dir")

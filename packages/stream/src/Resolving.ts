@@ -88,17 +88,19 @@ export const resolve = Effect.fnUntraced(function* <R>(
     const wait = sent + settle - (yield* Clock.currentTimeMillis)
     if (wait > 0) yield* Leg.sleepUnlessStopping(leg, wait)
   })
+  const sentBefore = leg.lastSent
   yield* leg.emit({
     _tag: "ResolutionStarted",
     batches: targets.length,
     records: targets.reduce((sum, { left }) => sum + Lines.count(left), 0),
-    settle: Math.max(leg.lastSent + settle - (yield* Clock.currentTimeMillis), 0)
+    settle: Math.max(sentBefore + settle - (yield* Clock.currentTimeMillis), 0)
   })
-  yield* waitSince(leg.lastSent)
+  yield* waitSince(sentBefore)
 
   let spent = state().resolution?.calls ?? 0
   const tools: Tools = {
     policy,
+    sentBefore,
     waitSince,
     resolution: yield* Resolution.make({
       policy,
@@ -132,6 +134,8 @@ const choose = (policy: ResolutionPolicy, entry: OpenBatch) =>
 
 interface Tools {
   readonly policy: ResolutionPolicy
+  /** When the last batch was sent that is not for resolving: what is sent to resolve one batch is no matter to another. */
+  readonly sentBefore: number
   readonly resolution: Resolution.Resolution
   /** Waits until the settle time since a moment is over. */
   readonly waitSince: (sent: number) => Effect.Effect<void>
@@ -143,7 +147,7 @@ interface Tools {
 const examine = Effect.fnUntraced(function* <R>(
   { leg, open, recall }: Run<R>,
   { batch, entry }: Recall.Recalled,
-  { limited, policy, resolution, waitSince }: Tools,
+  { limited, policy, resolution, sentBefore, waitSince }: Tools,
   options: Delivery.Options
 ) {
   if (isPending(entry)) {
@@ -177,7 +181,7 @@ const examine = Effect.fnUntraced(function* <R>(
   }
 
   let calls = 0
-  let lastSent = leg.lastSent
+  let lastSent = sentBefore
   const counted = (call: Effect.Effect<Resolution.Answer, never, TokenOperations.TokenOperations>) =>
     limited(
       Effect.suspend(() => {
