@@ -16,6 +16,7 @@ import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import { Failure } from "./Failure.ts"
 import * as IoError from "./IoError.ts"
+import * as OutputFiles from "./OutputFiles.ts"
 
 /** The files in a run's folder. */
 export interface RunFolder {
@@ -202,20 +203,27 @@ export const find = Effect.fnUntraced(function* (named: Option.Option<string>) {
     : new Failure({ problem: "There is no run to go on with.", remedy: "See tokenbatch runs." })
 })
 
+/** What files are, whatever they are called: those of a run may have other names now. */
+const filesOf = (inputs: RunEvent.Pinned["inputs"]) =>
+  Effect.map(
+    Effect.forEach(inputs, ({ identity }) => OutputFiles.identityOf(identity)),
+    (files) => files.filter((file) => file !== undefined)
+  )
+
 /**
- * The latest run of these inputs at this address that is not finished and can go on. One of which nothing can have been taken does not
+ * The latest run of any of these inputs at this address that is not finished and can go on. One of which nothing can have been taken does not
  * count; one whose journal cannot be read does, and that is refused.
  */
 export const unfinished = Effect.fnUntraced(function* (
   inputs: RunEvent.Pinned["inputs"],
   address: RunEvent.Pinned["address"]
 ) {
-  const identities = (of: RunEvent.Pinned["inputs"]) => JSON.stringify(of.map(({ identity }) => identity))
+  const files = new Set(yield* filesOf(inputs))
   const found: Array<Run> = []
   for (const folder of yield* Effect.orElseSucceed(folders, () => [])) {
     const started = yield* Effect.orElseSucceed(RunJournal.first(folder.journal), () => undefined)
     if (started === undefined || started.dryRun || started.sandbox === true) continue
-    if (identities(started.inputs) !== identities(inputs)) continue
+    if (!(yield* filesOf(started.inputs)).some((file) => files.has(file))) continue
     if (started.address.baseUrl !== address.baseUrl || started.address.serviceId !== address.serviceId) continue
     const run = yield* Effect.mapError(
       look(folder.id, folder.path),
