@@ -75,6 +75,12 @@ export const create = Command.make(
         remedy: "Leave out --sandbox, or --base-url, --region, --service-id and --bearer-file."
       })
     }
+    if (flags.resume && (flags.new || flags.dryRun || flags.sandbox)) {
+      return yield* new Failure({
+        problem: `--resume goes on with a run, and ${flags.new ? "--new" : flags.dryRun ? "--dry-run" : "--sandbox"} begins another one.`,
+        remedy: "Leave one of them out."
+      })
+    }
     const inputs = yield* Inputs.open(flags.files)
     yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
     if (flags.sandbox) {
@@ -85,7 +91,16 @@ export const create = Command.make(
     yield* Effect.provide(
       Effect.gen(function* () {
         const before = flags.dryRun || flags.new ? undefined : yield* unfinishedRun(inputs)
-        if (before !== undefined && (flags.resume || (yield* askToResume(before)))) return yield* goOn(before, flags)
+        if (before === undefined && flags.resume) {
+          return yield* new Failure({
+            problem: "There is no unfinished run of these files at this service.",
+            remedy: "See tokenbatch runs, or leave out --resume to begin a new one."
+          })
+        }
+        if (before !== undefined && (flags.resume || (yield* askToResume(before)))) {
+          yield* checkSame(before, flags)
+          return yield* goOn(before, flags)
+        }
         const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
         const { exitCode } = yield* CreateRun.run(settings, inputs)
         yield* ExitCode.set(exitCode)
@@ -141,6 +156,37 @@ const unfinishedRun = Effect.fnUntraced(function* ({ inputs, stdin }: Inputs.Inp
     inputs.map(({ identity, name }) => ({ identity: identity ?? "", ...(name === undefined ? undefined : { name }) })),
     address
   )
+})
+
+/** Refuses flags that say something else than what a run began with. Those that say nothing are as they were. */
+const checkSame = Effect.fnUntraced(function* (
+  { started }: RunFolder.Run,
+  flags: {
+    readonly batchSize: number
+    readonly batchBytes: number
+    readonly limit: Option.Option<number>
+    readonly allowUnknownFields: boolean
+    readonly requireAccessToken: boolean
+  }
+) {
+  const said: ReadonlyArray<readonly [flag: string, now: number | boolean | undefined, before: unknown]> = [
+    ["--batch-size", flags.batchSize === Batches.defaultBatchSize ? undefined : flags.batchSize, started.batchSize],
+    [
+      "--batch-bytes",
+      flags.batchBytes === Batches.defaultBatchBytes ? undefined : flags.batchBytes,
+      started.batchBytes
+    ],
+    ["--limit", Option.getOrUndefined(flags.limit), started.limit],
+    ["--allow-unknown-fields", flags.allowUnknownFields || undefined, started.allowUnknownFields],
+    ["--require-access-token", flags.requireAccessToken || undefined, started.requireAccessToken]
+  ]
+  for (const [flag, now, before] of said) {
+    if (now === undefined || now === before) continue
+    return yield* new Failure({
+      problem: `The run began with ${flag} ${String(before ?? "not given")}, and cannot go on with ${String(now)}.`,
+      remedy: `Leave out ${flag}, or begin a new run with --new.`
+    })
+  }
 })
 
 /** Asks whether to go on with a run, where there is somebody to ask. */

@@ -9,6 +9,7 @@
 import {
   OpenBatches,
   ResolutionPolicy,
+  type Resumption,
   RunEvent,
   RunJournal,
   RunReport,
@@ -130,7 +131,7 @@ const journal = ({ folder }: Settings) =>
 export const run = (settings: Settings, inputs: Inputs.Inputs) =>
   Effect.provide(go(settings, inputs), [journal(settings), policy(settings)])
 
-const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, typed }: Inputs.Inputs) {
+const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdin, typed }: Inputs.Inputs) {
   const files = outputs(settings)
   const begun = (yield* RunJournal.RunJournal).begun
   // Of a run that goes on, they take the place of what is there when it does go on.
@@ -289,7 +290,11 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, type
   )
   yield* Stream.runForEachArray(events, consume).pipe(
     Effect.mapError(
-      ({ message }) => new Failure({ problem: `The run cannot go on: ${message}.`, remedy: "Nothing was sent." })
+      (error) =>
+        new Failure({
+          problem: `The run cannot go on: ${error.message}.`,
+          remedy: `Nothing was sent. ${error._tag === "CannotResume" ? remedies(stdin)[error.reason] : "See what the journal's folder allows."}`
+        })
     ),
     Effect.provide(Logs.layer((line) => Effect.runSync(drawing.say(line)))),
     Effect.ensuring(Effect.andThen(Fiber.interruptAll([drawn, signals]), drawing.clear))
@@ -335,6 +340,16 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, type
   const exitCode = outputFailure === undefined || reported === 2 || reported === 4 ? reported : 3
   if (settings.quiet && exitCode >= 2) yield* drawing.sayError(Summary.error({ report, outputFailure }))
   return { report, exitCode }
+})
+
+/** What can be done where a run cannot go on. */
+const remedies = (stdin: boolean): Record<Resumption.CannotResume["reason"], string> => ({
+  Differs: "Give it what it began with, or begin a new run with create --new.",
+  InputChanged: stdin
+    ? "It read standard input: feed it the same input again from the beginning, or begin a new run."
+    : "Put the file back as it was, or begin a new run with create --new.",
+  Unreadable: "See that the input can be read, and resume once more.",
+  Stopped: "Resume once more."
 })
 
 /** What is said when a run goes on. */

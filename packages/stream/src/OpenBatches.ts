@@ -44,6 +44,8 @@ export interface OpenBatch {
   readonly ended: boolean
   /** Its lines that are neither final nor in a part of it that was intended. */
   readonly left: ReadonlyArray<LineRange>
+  /** Whether it has been looked into to the end, and some are still unresolved. */
+  readonly examined: boolean
   /** Whether its records without an access token have been sent again. */
   readonly resubmitted: boolean
   /** How many records of it and of its parts are not final. */
@@ -156,6 +158,7 @@ export class OpenBatches {
           tokenCount: undefined,
           ended: false,
           left: lines,
+          examined: false,
           resubmitted: false,
           openRecords: records
         })
@@ -176,6 +179,8 @@ export class OpenBatches {
           event.batch,
           event.from === "unresolved" ? { ended: false, phase: "Accepted", lost: false } : { ended: false }
         )
+      case "BatchExamined":
+        return event.halted === true ? undefined : this.change(event.batch, { examined: true })
       case "BatchAttempted":
         return this.change(event.batch, { phase: "Sent" })
       case "BatchRetried":

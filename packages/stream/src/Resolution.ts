@@ -71,6 +71,8 @@ export interface Calls {
 export interface Doubtful {
   readonly candidates: ReadonlyArray<Candidate>
   readonly why: "InDoubt" | "Failed"
+  /** Whether an earlier leg has looked into them to its end: what was submitted in vain then is not submitted once more. */
+  readonly examined?: boolean | undefined
 }
 
 /** Which of a record's token values. */
@@ -123,6 +125,9 @@ const maxHints = 8
 
 /** As many dry runs may fail, of records of which nothing has passed and without a control, before they are given up for now. */
 const maxFailures = 64
+
+/** As many existing records are proved before they are settled. */
+const proofs = 64
 
 /** Groups that are this small are asked about one by one. */
 const fewRecords = 4
@@ -267,10 +272,21 @@ const mostCommonCode = (answers: ReadonlyArray<Settled>): readonly [code: string
 // The steps
 // -----------------------------------------------------------------------------
 
-/** Finds out about the records of one batch, as far as it goes; what is not settled then stays as it is. */
-export const resolve = (resolution: Resolution, { candidates, why }: Doubtful, calls: Calls): Effect.Effect<void> =>
-  Effect.andThen(calls.settled, work(resolution, candidates, why, calls)).pipe(
-    Effect.catchTag("Halt", () => Effect.void)
+/**
+ * Finds out about the records of one batch, as far as it goes; what is not settled then stays as it is. Gives whether it came to its end:
+ * the run may stop before.
+ */
+export const resolve = (
+  resolution: Resolution,
+  { candidates, examined = false, why }: Doubtful,
+  calls: Calls
+): Effect.Effect<boolean> =>
+  Effect.suspend(() => {
+    if (examined && resolution.specimen("access") === undefined) resolution.barren = true
+    return Effect.andThen(calls.settled, work(resolution, candidates, why, calls))
+  }).pipe(
+    Effect.as(true),
+    Effect.catchTag("Halt", () => Effect.succeed(false))
   )
 
 const work: (
@@ -524,9 +540,18 @@ const whichExist = Effect.fnUntraced(function* (
     if ((yield* exists(records[middle]!, trial, steps)) === "existing") low = middle + 1
     else high = middle
   }
-  const [before, after] = [records.slice(0, low), records.slice(low)]
+  let before = records.slice(0, low)
+  const after = records.slice(low)
   if (steps.resolution.policy.assumeInOrder && (yield* looksInOrder(before, after, trial, steps))) {
     return { ...nothing, existing: before, absent: after, assumed: true }
+  }
+  // Some at a time, each settled when it is proved, so that a crash costs no more than some.
+  while (before.length > proofs) {
+    const some = before.slice(0, proofs)
+    const { existing } = yield* oneByOne(some, trial, steps)
+    if (existing.length < some.length) break
+    yield* settleExisting(existing, trial, steps.calls)
+    before = before.slice(proofs)
   }
   const found = foundTogether(yield* Effect.all([oneByOne(before, trial, steps), asGroup(after, trial, steps)], all))
   // An unbroken beginning speaks for itself. Elsewhere a failure for no reason would pass for a token that exists, should the service

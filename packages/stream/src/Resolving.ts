@@ -208,10 +208,11 @@ const examine = Effect.fnUntraced(function* <R>(
       )
     ).pipe(Effect.provideContext(context))
 
+  let done = true
   if (keyed.length > 0) {
-    yield* Resolution.resolve(
+    done = yield* Resolution.resolve(
       resolution,
-      { candidates: keyed, why: entry.phase === "Failed" ? "Failed" : "InDoubt" },
+      { candidates: keyed, why: entry.phase === "Failed" ? "Failed" : "InDoubt", examined: entry.examined },
       {
         submit,
         dryRun: (texts) => Effect.provideContext(counted(tryDry(leg, bodyOf(texts), options)), context),
@@ -230,9 +231,15 @@ const examine = Effect.fnUntraced(function* <R>(
       }
     )
   }
-  if (choice === "resubmit" && keyless.length > 0) yield* submit(keyless, keyless.length)
+  if (done && policy.onDoubt(entry) === "resubmit" && keyless.length > 0) yield* submit(keyless, keyless.length)
   const remaining = Lines.count(open.get(entry.batch)?.left ?? [])
-  yield* leg.emit({ _tag: "BatchExamined", batch: entry.batch, calls, left: remaining })
+  yield* leg.emit({
+    _tag: "BatchExamined",
+    batch: entry.batch,
+    calls,
+    left: remaining,
+    ...(done ? undefined : { halted: true as const })
+  })
 })
 
 const nameOf = ({ file = "", from }: Batches.LineRange): string => `${from} ${file}`

@@ -218,7 +218,9 @@ export const BatchExamined = Schema.TaggedStruct("BatchExamined", {
   /** Dry runs and submissions that it took. */
   calls: Schema.Int,
   /** Records that are still unresolved. */
-  left: Schema.Int
+  left: Schema.Int,
+  /** The run stopped, or had no calls left, before it came to an end. */
+  halted: Schema.optionalKey(Schema.Literal(true))
 })
 
 /** Why a run stops before the end of its input. */

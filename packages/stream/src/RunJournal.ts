@@ -218,8 +218,10 @@ const examine = Effect.fnUntraced(function* (path: string) {
       reason: "Damaged",
       message:
         `Line ${found.lines + 1} of the journal ${path} is damaged, and ${found.soundAfter} sound ones come after it. ` +
-        `What can still be done: keep a copy, cut the journal before that line (head -n ${found.lines}) and resume. ` +
-        `Records with an accessToken of their own cannot be created twice by that; those without can`
+        (found.lines === 0
+          ? "It is the first, which says what the run is: nothing can be made of the others. What can still be done: begin a new run. "
+          : `What can still be done: keep a copy, cut the journal before that line (head -n ${found.lines}) and resume. `) +
+        "Records with an accessToken of their own cannot be created twice by that; those without can"
     })
   }
   if (found.lines > 0) {
