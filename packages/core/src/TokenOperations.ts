@@ -206,7 +206,11 @@ const make = Effect.gen(function* () {
 
   const call = <A>(
     request: Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>,
-    decode: (body: unknown, secrets: () => ReadonlyArray<string>) => Effect.Effect<A, unknown>,
+    decode: (
+      body: unknown,
+      secrets: () => ReadonlyArray<string>,
+      bearers: ReadonlySet<string>
+    ) => Effect.Effect<A, unknown>,
     body?: Uint8Array
   ): Effect.Effect<A, AuthleteError> =>
     Effect.gen(function* () {
@@ -217,7 +221,7 @@ const make = Effect.gen(function* () {
           ? Effect.fail(HttpAnswer.fromHttpClientError(error, secrets))
           : Effect.die(error)
       )
-      return yield* HttpAnswer.read(response, (json) => decode(json, secrets), secrets)
+      return yield* HttpAnswer.read(response, (json) => decode(json, secrets, bearers), secrets)
     }).pipe(
       Effect.timeoutOrElse({
         duration: config.requestTimeout,
@@ -238,13 +242,16 @@ const make = Effect.gen(function* () {
           responseMode: "response-only"
         })
         .pipe(Effect.provideService(EncodedBody, HttpBody.uint8Array(body, "application/json"))),
-      (json) =>
+      (json, _, bearers) =>
         Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
           if (!isRequestId(requestId)) return Effect.fail("an acceptance whose requestId cannot be asked for")
           // It will be written down, so it must not be a secret come back.
           if (requestId.length >= 8 && new TextDecoder().decode(body).includes(requestId)) {
             return Effect.fail("an acceptance whose requestId was a part of the request")
+          }
+          for (const bearer of bearers) {
+            if (requestId.includes(bearer)) return Effect.fail("an acceptance whose requestId was the credential")
           }
           return Effect.succeed<Receipt>({
             requestId,

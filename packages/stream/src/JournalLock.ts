@@ -5,6 +5,7 @@
  * The file is put in place by linking one that is complete, so nobody ever reads half a lock. Where the platform tells when a process
  * began (`/proc`), that is written down too: another process that has got the holder's number meanwhile is not taken for it.
  */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
 import * as Path from "effect/Path"
@@ -69,6 +70,33 @@ const isDangling = Effect.fnUntraced(function* (path: string) {
   return (yield* Effect.option(fs.readLink(path)))._tag === "Some"
 })
 
+/** As old as this a guard was left by a process that died holding it, in milliseconds: it is held for some file operations only. */
+const guardAge = 10_000
+
+/**
+ * Removes a stale lock, one process at a time: under a guard, and only if it still is the one that was read, so that nobody removes the
+ * lock of who has just taken over.
+ */
+const removeStale = Effect.fnUntraced(function* (path: string, text: string) {
+  const fs = yield* FileSystem.FileSystem
+  const guard = `${path}.guard`
+  const made = yield* Effect.result(fs.makeDirectory(guard))
+  if (made._tag === "Failure") {
+    if (made.failure.reason._tag !== "AlreadyExists") return yield* made.failure
+    const info = yield* Effect.option(fs.stat(guard))
+    const mtime =
+      info._tag === "Some" && info.value.mtime._tag === "Some" ? info.value.mtime.value.getTime() : undefined
+    if (mtime !== undefined && (yield* Clock.currentTimeMillis) - mtime > guardAge) {
+      yield* Effect.ignore(fs.remove(guard, { recursive: true }))
+    }
+    return yield* Effect.sleep(20)
+  }
+  yield* Effect.gen(function* () {
+    const now = yield* Effect.option(fs.readFileString(path))
+    if (now._tag === "Some" && now.value === text) yield* Effect.ignore(fs.remove(path))
+  }).pipe(Effect.ensuring(Effect.ignore(fs.remove(guard, { recursive: true }))), Effect.uninterruptible)
+})
+
 const take = Effect.fnUntraced(function* (path: string) {
   const fs = yield* FileSystem.FileSystem
   const began = yield* beganAt(process.pid)
@@ -78,8 +106,8 @@ const take = Effect.fnUntraced(function* (path: string) {
     Effect.result(fs.link(mine, path)),
     (result) => result._tag === "Success" || (result.failure.reason._tag === "AlreadyExists" ? false : result.failure)
   )
-  yield* fs.writeFileString(mine, JSON.stringify(holder), { mode: 0o600 })
   yield* Effect.gen(function* () {
+    yield* fs.writeFileString(mine, JSON.stringify(holder), { mode: 0o600 })
     for (;;) {
       const linked = yield* link
       if (linked === true) break
@@ -93,13 +121,7 @@ const take = Effect.fnUntraced(function* (path: string) {
       const other = yield* Effect.option(Schema.decodeUnknownEffect(Holder)(text.success))
       if (other._tag === "Some" && (yield* isAlive(path, other.value)))
         return yield* new LockHeld({ pid: other.value.pid })
-      // Moved away rather than removed: of two that find it stale only one gets it, and whoever gets another lock than it read puts it back.
-      const stale = `${path}.${randomUUID()}`
-      const moved = yield* Effect.option(fs.rename(path, stale))
-      if (moved._tag === "None") continue
-      const got = yield* Effect.option(fs.readFileString(stale))
-      if (got._tag === "Some" && got.value !== text.success) yield* Effect.ignore(fs.link(stale, path))
-      yield* Effect.ignore(fs.remove(stale))
+      yield* removeStale(path, text.success)
     }
     held.add(path)
   }).pipe(Effect.ensuring(Effect.ignore(fs.remove(mine))))

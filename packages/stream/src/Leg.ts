@@ -64,7 +64,11 @@ export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, m
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
   leg.reason = reason
-  yield* Effect.andThen(leg.emit({ _tag: "RunStopping", reason, message }), Deferred.succeed(leg.stopping, undefined))
+  // Whoever stops it may be interrupted for that very reason while the event is written down; nobody else would complete this then.
+  yield* Effect.ensuring(
+    leg.emit({ _tag: "RunStopping", reason, message }),
+    Effect.suspend(() => Deferred.succeed(leg.stopping, undefined))
+  )
 })
 
 /** Stops the leg because events cannot be written down any more. Gives the event that says so, which goes ahead of the unwritten ones. */

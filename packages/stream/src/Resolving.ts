@@ -23,6 +23,9 @@ import { ResolutionPolicy } from "./ResolutionPolicy.ts"
 import type { RunState } from "./RunState.ts"
 import * as Submission from "./Submission.ts"
 
+/** Calls for a batch are told in between when they are so many. */
+const toldAfter = 50
+
 /** Batches looked into at once; each holds its records meanwhile. */
 const atOnce = 4
 
@@ -186,9 +189,16 @@ const examine = Effect.fnUntraced(function* <R>(
     limited(
       Effect.suspend(() => {
         calls++
-        return call
+        // Told now and then, so that a crash does not make the budget forget what was spent.
+        return calls < toldAfter ? call : Effect.andThen(tell(true), call)
       })
     )
+  const tell = (halted: boolean) => {
+    const left = Lines.count(open.get(entry.batch)?.left ?? [])
+    const event = { _tag: "BatchExamined" as const, batch: entry.batch, calls, left }
+    calls = 0
+    return leg.emit(halted ? { ...event, halted } : event)
+  }
   const context = yield* Effect.context<TokenOperations.TokenOperations>()
   const submit = (some: ReadonlyArray<Resolution.Candidate>, withoutAccessToken = 0) =>
     counted(
@@ -232,14 +242,7 @@ const examine = Effect.fnUntraced(function* <R>(
     )
   }
   if (done && policy.onDoubt(entry) === "resubmit" && keyless.length > 0) yield* submit(keyless, keyless.length)
-  const remaining = Lines.count(open.get(entry.batch)?.left ?? [])
-  yield* leg.emit({
-    _tag: "BatchExamined",
-    batch: entry.batch,
-    calls,
-    left: remaining,
-    ...(done ? undefined : { halted: true as const })
-  })
+  yield* tell(!done)
 })
 
 const nameOf = ({ file = "", from }: Batches.LineRange): string => `${from} ${file}`

@@ -1,0 +1,53 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
+import * as Leg from "../src/Leg.ts"
+
+describe("Leg", () => {
+  it.effect("is stopped even if who stops it is interrupted before that is written down", () =>
+    Effect.gen(function* () {
+      const said: Array<string> = []
+      const leg = yield* Leg.make({
+        emitUnsafe: ({ _tag }) => {
+          said.push(_tag)
+          return Effect.never
+        }
+      })
+      const fiber = yield* Effect.forkChild(Leg.stop(leg, "CredentialsRefused", "HTTP 401"), { startImmediately: true })
+      yield* Fiber.interrupt(fiber)
+      yield* Deferred.await(leg.stopping)
+      assert.deepStrictEqual(said, ["RunStopping"])
+      // Nobody waits for ever who comes later.
+      yield* Leg.stop(leg, "GivenUp", "again")
+      yield* Leg.end(leg)
+      assert.deepStrictEqual(said, ["RunStopping"])
+    })
+  )
+
+  it.effect("goes on after a stop for what the records are like, and after no other", () =>
+    Effect.gen(function* () {
+      const make = Leg.make({ emitUnsafe: () => Effect.void })
+      for (const [reason, goesOn] of [
+        ["SystematicRefusal", true],
+        ["TooManyRejects", true],
+        ["Unreadable", true],
+        ["Requested", false],
+        ["CredentialsRefused", false],
+        ["GivenUp", false]
+      ] as const) {
+        const leg = yield* make
+        yield* Leg.stop(leg, reason, "")
+        assert.strictEqual(yield* Leg.goOn(leg), goesOn, reason)
+        assert.strictEqual(leg.stopped, !goesOn)
+      }
+      // Asked to stop as well, if not first.
+      const leg = yield* make
+      yield* Leg.stop(leg, "SystematicRefusal", "")
+      yield* Leg.stop(leg, "Requested", "")
+      assert.isFalse(yield* Leg.goOn(leg))
+      const running = yield* make
+      assert.isTrue(yield* Leg.goOn(running))
+    })
+  )
+})
