@@ -70,6 +70,27 @@ export const intent = (leg: Leg.Leg, batch: Batches.Batch, origin: Origin) => {
   return { index, event }
 }
 
+/**
+ * What an event is worth that could not be written down: the next leg will not know of it. So what the service said of a batch is not
+ * told as known, and what was found out of records is not told at all.
+ */
+export const unwritten = (event: RunEvent, open: OpenBatches): RunEvent | undefined => {
+  switch (event._tag) {
+    case "BatchSucceeded":
+    case "BatchRefused": {
+      const { batch, polls, records } = event
+      const resolves = "resolves" in event ? { resolves: event.resolves } : undefined
+      const lines = open.get(batch)?.lines ?? []
+      const message = "what became of it could not be written down"
+      return { _tag: "BatchUnresolved", batch, ...resolves, records, lines, code: "JOURNAL", message, polls }
+    }
+    case "RecordsSettled":
+      return undefined
+    default:
+      return event
+  }
+}
+
 interface Task {
   readonly index: number
   readonly batch: Batches.Batch

@@ -180,6 +180,7 @@ const run = Effect.fnUntraced(function* <E, R>(
     journal,
     fold,
     pass: (events) => Effect.asVoid(Queue.offerAll(queue, events)),
+    unwritten: (event) => Delivery.unwritten(event, open),
     failed: (message) => Leg.fail(leg, message)
   })
   const leg: Leg.Leg = yield* Leg.make({ emitUnsafe: log, concurrency, lastBatch: open.last })
@@ -263,8 +264,9 @@ const run = Effect.fnUntraced(function* <E, R>(
     yield* Leg.stop(leg, "SystematicRefusal", message)
   })
 
+  let rejected = state.records.rejected
   const checkRejects = Effect.suspend(() =>
-    state.records.rejected > (options.maxRejects ?? Infinity)
+    rejected > (options.maxRejects ?? Infinity)
       ? Leg.stop(leg, "TooManyRejects", `more than ${options.maxRejects} lines were rejected`)
       : Effect.void
   )
@@ -275,6 +277,7 @@ const run = Effect.fnUntraced(function* <E, R>(
   const take = Effect.fnUntraced(function* (portion: Batches.Portion) {
     const { batch, digest, rejections } = portion
     bytes = portion.bytes.to
+    rejected += rejections.length
     if (batch === undefined) {
       if (rejections.length === 0) return
       const [first, ...more] = rejections
@@ -285,11 +288,11 @@ const run = Effect.fnUntraced(function* <E, R>(
     const { event, index } = Delivery.intent(leg, batch, portion)
     // Said now, in the order of the input; waited for by the batch, so that the next ones can be read and written down with it.
     const said = leg.emitUnsafe(event)
+    yield* checkRejects
     yield* inFlight(
       batch,
       Effect.andThen(said, Delivery.deliver(leg, { index, batch }, deliveryOptions)).pipe(Effect.flatMap(judge))
     )
-    if (rejections.length > 0) yield* checkRejects
   })
 
   const pages = TokenRecords.fromRest(rest, options, state.records.read - state.records.rejected)

@@ -97,6 +97,10 @@ describe("a run that is cut off", () => {
           accepted.filter((batch) => !intended.has(batch)),
           []
         )
+        // What was told as known is in the journal, and stays so.
+        const known = (told: ReadonlyArray<RunEvent.RunEvent>) =>
+          told.flatMap((e) => (e._tag === "BatchSucceeded" || e._tag === "BatchRefused" ? [e.batch] : []))
+        assert.deepStrictEqual(known(failed.events), known(failed.journal))
         const { events } = yield* inTime(live(lines, service, [], { ...options, journal: failed.journal }))
         holdAgainst(lines, events, service.ledger, { allKnown: true })
       }
