@@ -293,6 +293,8 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       (error) =>
         new Failure({
           problem: `The run cannot go on: ${error.message}.`,
+          // Not a mistake, but a run that is not complete.
+          ...(error._tag === "CannotResume" && error.reason === "Stopped" ? { code: 3 } : undefined),
           remedy: `Nothing was sent. ${error._tag === "CannotResume" ? remedies(stdin)[error.reason] : "See what the journal's folder allows."}`
         })
     ),

@@ -29,7 +29,7 @@ export const runMain = (program: Effect.Effect<void, Failure>): void => {
   const told = Effect.andThen(Stdout.guard, program).pipe(
     Effect.catch((error) => {
       process.stderr.write(`error: ${Format.printable(error.message)}\n`)
-      return ExitCode.set(ExitCode.badUsage)
+      return ExitCode.set(error.code ?? ExitCode.badUsage)
     }),
     // Standard output is for events.
     Effect.provide(Logs.layer((line) => void process.stderr.write(`${line}\n`)))
