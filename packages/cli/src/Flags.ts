@@ -199,7 +199,9 @@ export const running = {
     Flag.optional
   ),
   rejectsWithInput: Flag.Boolean("rejects-with-input").pipe(
-    Flag.withDescription("Write the rejected lines themselves there too; they hold secrets"),
+    Flag.withDescription(
+      "Write the rejected lines themselves there too, which hold secrets; a resumed run has those of its own leg only"
+    ),
     Flag.withDefault(false)
   ),
   results: Flag.String("results").pipe(
