@@ -1,17 +1,20 @@
 /** Runs that are cut off, and go on: with real processes, real files and a sandbox in a process of its own. */
-import { afterAll, assert, beforeAll, describe, it } from "@effect/vitest"
+import { afterAll, assert, beforeAll, describe, it, vi } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import { appendFileSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { folder, lastEvent, line, lines, run, sandbox, start, type Running } from "./fixtures.ts"
+
+// Many processes are started, one after another, and a machine may be slow at that.
+vi.setConfig({ testTimeout: 120_000 })
 
 const temporary = folder()
 const ledger = temporary.file("ledger")
 let box: Awaited<ReturnType<typeof sandbox>>
 
 beforeAll(async () => {
-  // Two batches at a time, each a fifth of a second: a run of some thousand lines can be cut off in its middle.
-  box = await sandbox("--ledger", ledger, "--workers", "2", "--setup-time", "200ms")
+  // Four batches at a time, each a while: a run of some thousand lines can be cut off in its middle.
+  box = await sandbox("--ledger", ledger, "--workers", "4", "--setup-time", "60ms")
 })
 afterAll(async () => {
   await box.close()
@@ -27,7 +30,8 @@ const fresh = (records: number, text = lines(records)) => {
   return { input, runDir: temporary.file(`run-${name}`), value: `access-${name}-value-` }
 }
 
-const small = ["--batch-size", "100", "--concurrency", "4", "--settle-time", "1s"]
+const batchSize = 25
+const small = ["--batch-size", String(batchSize), "--concurrency", "4", "--settle-time", "1s"]
 
 /** Begins a run and kills it when it has come so far. */
 const cutOff = async (args: ReadonlyArray<string>, created = 200, input?: string) => {
@@ -44,7 +48,7 @@ const createdSoFar = (running: Running, least: number) =>
   new Promise<void>((resolve, reject) => {
     const look = setInterval(() => {
       const found = running.written().match(/"BatchSucceeded"/g)?.length ?? 0
-      if (found * 100 < least) return
+      if (found * batchSize < least) return
       clearInterval(look)
       resolve()
     }, 10)
@@ -135,7 +139,7 @@ describe("a run that was killed", () => {
     assert.strictEqual(readFileSync(join(runDir, "results.ndjson"), "utf8"), "what an earlier leg left\n")
     assert.notInclude(readdirSync(runDir).join(), "new")
     assert.strictEqual(wrong.code, 2)
-    assert.include(wrong.stderr, "the input has changed since the run began, at lines 1 to 100")
+    assert.include(wrong.stderr, "the input has changed since the run began, at lines 1 to 25")
     const resumed = await run(["resume", "--json", runDir, "--settle-time", "1s"], { env: box.env, input: text })
     assert.strictEqual(resumed.code, 0, resumed.stderr)
     assert.deepInclude(lastEvent(resumed).report.records, { read: 1200, unresolved: 0, notSubmitted: 0 })
@@ -166,7 +170,7 @@ describe("what a run does not go on with", () => {
     writeFileSync(input, text.replace('"subject":"user-42"', '"subject":"user-43"'))
     const changed = await run(["resume", runDir], { env: box.env })
     assert.strictEqual(changed.code, 2)
-    assert.include(changed.stderr, "at lines 1 to 100")
+    assert.include(changed.stderr, "at lines 26 to 50")
     writeFileSync(input, text.slice(0, 5000))
     const cut = await run(["resume", runDir], { env: box.env })
     assert.strictEqual(cut.code, 2)
