@@ -47,7 +47,10 @@ export interface ResolutionPolicy {
   readonly onDoubt: (batch: Doubtful) => "resolve" | "resubmit" | "leave"
   /** About a batch that the service gave up. */
   readonly onFailure: (batch: Doubtful) => "resolve" | "leave"
-  /** Most calls that a run makes for it, over all its legs. What is left then stays unresolved, for the next leg with a larger one. */
+  /**
+   * Most calls that a run makes for it, over all its legs; of a leg that crashed up to fifty a batch are not counted. What is left then
+   * stays unresolved, for the next leg with a larger one.
+   */
   readonly budget: number
   /** How often the records of a batch that are proved absent are submitted again. */
   readonly rounds: number

@@ -82,9 +82,8 @@ const end = (
 })
 
 /** A batch that was to resolve another one ends. Its records were unresolved and not in flight. */
-const endResolving = (state: RunState, event: BatchEnd, records: Partial<RecordCounts>): RunState => ({
-  ...end(state, { ...event, records: 0 }, records, {})
-})
+const endResolving = (state: RunState, event: BatchEnd, records: Partial<RecordCounts>): RunState =>
+  end(state, { ...event, records: 0 }, records, {})
 
 const read = (state: RunState, rejected: number, bytes: number | undefined): RunState => ({
   ...state,

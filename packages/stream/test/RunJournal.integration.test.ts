@@ -207,7 +207,7 @@ layer(NodeServices.layer)("RunJournal.layerFile", (it) => {
     }).pipe(Effect.scoped)
   )
 
-  it.effect("fails for good once a write has failed, and says why a place will not do", () =>
+  it.effect("says why a place will not do", () =>
     Effect.gen(function* () {
       const fs = yield* FileSystem.FileSystem
       const folder = yield* fs.makeTempDirectoryScoped()
