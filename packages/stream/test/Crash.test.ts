@@ -1,4 +1,4 @@
-/** What a run promises, whatever happens to it: a crash at every write and every call in turn, and a service with habits and faults. */
+/** What a run promises, whatever happens to it: a crash at every write and every other call in turn, and a service with habits and faults. */
 import { assert, describe, it } from "@effect/vitest"
 import type { RunEvent } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
@@ -52,7 +52,7 @@ describe("a run that is cut off", () => {
     )
   }
 
-  it.effect("goes on after a crash in every call", () =>
+  it.effect("goes on after a crash in every other call", () =>
     Effect.gen(function* () {
       const lines = makeLines(9, 60)
       const { calls } = yield* inTime(live(lines, makeService(2, quiet), [], options))
