@@ -136,19 +136,20 @@ const readBodyOfUnknownSize = (response: HttpClientResponse.HttpClientResponse):
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     let size = 0
-    return response.stream.pipe(
-      Stream.takeWhile((chunk) => {
+    // By what was pulled: a stage for each chunk would cost more than all the rest of an answer.
+    return Stream.runForEachArray(response.stream, (pulled) => {
+      for (const chunk of pulled) {
         chunks.push(chunk)
         size += chunk.byteLength
-        return size <= maxBodySize
-      }),
-      Stream.runDrain,
+      }
+      return size > maxBodySize ? Effect.fail("too large" as const) : Effect.void
+    }).pipe(
       Effect.match({
-        onFailure: () => ({ text: decodeText(chunks), broken: brokenOff }),
-        onSuccess: () =>
-          size > maxBodySize
+        onFailure: (error) =>
+          error === "too large"
             ? { text: decodeText(chunks.slice(0, 1)), broken: "a body of more than 1 MiB" }
-            : { text: decodeText(chunks) }
+            : { text: decodeText(chunks), broken: brokenOff },
+        onSuccess: () => ({ text: decodeText(chunks) })
       })
     )
   })

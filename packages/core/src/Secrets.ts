@@ -92,3 +92,21 @@ export const tokenValues = (body: Uint8Array): ReadonlyArray<string> => {
     return []
   }
 }
+
+/**
+ * Whether a text stands somewhere in bytes of UTF-8, as it is. By Horspool's algorithm (R. N. Horspool, Practical fast searching in
+ * strings, 1980), which looks at few of the bytes: a body is too large to make a string of for every answer.
+ */
+export const standsIn = (bytes: Uint8Array, text: string): boolean => {
+  const wanted = new TextEncoder().encode(text)
+  const last = wanted.length - 1
+  if (last < 0) return true
+  const steps = new Int32Array(256).fill(wanted.length)
+  for (let i = 0; i < last; i++) steps[wanted[i]!] = last - i
+  for (let at = last; at < bytes.length; at += steps[bytes[at]!]!) {
+    let back = 0
+    while (back <= last && bytes[at - back] === wanted[last - back]) back++
+    if (back > last) return true
+  }
+  return false
+}

@@ -98,10 +98,13 @@ export const stateOf = (result: string | null | undefined, batchKind?: string | 
   }
 }
 
+/** The words that the service is documented to say, which are no echo of anything. */
+const documented: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "CREATE"])
+
 /**
  * The status in an answer; one without a `status` is of a batch still worked on.
  *
- * @param clean what to do with each text, which may echo what was sent
+ * @param clean what to do with each text that is not a documented word: it may echo what was sent
  */
 export const statusFromResponse = (
   response: typeof StatusResponse.Type,
@@ -109,7 +112,7 @@ export const statusFromResponse = (
 ): BatchStatus => {
   const { requestId: _requestId, ...fields } = response.status ?? {}
   const present = Object.entries(fields).flatMap(([name, value]) =>
-    value == null ? [] : [[name, typeof value === "string" ? clean(value) : value]]
+    value == null ? [] : [[name, typeof value === "string" && !documented.has(value) ? clean(value) : value]]
   )
   return { ...Object.fromEntries(present), state: stateOf(response.status?.result, response.status?.batchKind) }
 }

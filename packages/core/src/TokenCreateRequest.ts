@@ -23,6 +23,7 @@ import * as SchemaParser from "effect/SchemaParser"
 import * as Struct from "effect/Struct"
 import * as Guard from "./Guard.ts"
 import { Int64, Int64FromJson, isInt64, isInt64Number, rawJson, reviver } from "./Int64.ts"
+import * as RecordScan from "./RecordScan.ts"
 
 const grantTypeExpected = `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
 const refreshTokenRefused = "REFRESH_TOKEN cannot be created: name the grant type that the token first came from"
@@ -133,7 +134,7 @@ export const formatPath = (path: ReadonlyArray<PropertyKey>): string =>
 const violation = (field: string, message: string): Violation => ({ path: [field], message })
 
 /** The rules between fields. */
-const ruleBroken = (record: Guard.Parsed): Violation | undefined => {
+const ruleBroken = (record: RecordScan.Summary): Violation | undefined => {
   const grantType = record.grantType
   if (grantType === "REFRESH_TOKEN") {
     return violation("grantType", refreshTokenRefused)
@@ -462,5 +463,20 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   return (text: string, value: unknown): Violation | undefined => {
     const broken = check(value)
     return broken !== undefined && manyDigits.test(text) ? check(JSON.parse(text, reviver)) : broken
+  }
+}
+
+/**
+ * Makes the test that comes before parsing, for lines as bytes in UTF-8: whether a line certainly is a record, and whether it carries its own
+ * access token. `undefined` where it has to be parsed to know. Costs less than parsing alone, and makes nothing.
+ *
+ * The line lies between `start` and `end`, where its newline stands; without one it is not looked at.
+ */
+export const makeScan = ({ requireAccessToken = false }: CheckOptions = {}) => {
+  return (bytes: Uint8Array, start: number, end: number): "keyed" | "keyless" | undefined => {
+    const record = RecordScan.scan(bytes, start, end)
+    if (record === undefined || ruleBroken(record) !== undefined) return undefined
+    if (record.accessToken !== undefined) return "keyed"
+    return requireAccessToken ? undefined : "keyless"
   }
 }

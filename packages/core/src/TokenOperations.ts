@@ -48,7 +48,7 @@ import { AuthleteConfig } from "./AuthleteConfig.ts"
 import { RequestTimeout, type AuthleteError } from "./AuthleteError.ts"
 import { bearerSetting, Credentials } from "./Credentials.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
-import { strike, tokenValues } from "./Secrets.ts"
+import { standsIn, strike, tokenValues } from "./Secrets.ts"
 import {
   CreateResponse,
   RequestId,
@@ -247,7 +247,7 @@ const make = Effect.gen(function* () {
           if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
           if (!isRequestId(requestId)) return Effect.fail("an acceptance whose requestId cannot be asked for")
           // It will be written down, so it must not be a secret come back.
-          if (requestId.length >= 8 && new TextDecoder().decode(body).includes(requestId)) {
+          if (requestId.length >= 8 && standsIn(body, requestId)) {
             return Effect.fail("an acceptance whose requestId was a part of the request")
           }
           for (const bearer of bearers) {

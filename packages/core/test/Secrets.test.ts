@@ -94,4 +94,24 @@ describe("Secrets", () => {
     assert.deepStrictEqual(Secrets.tokenValues(new TextEncoder().encode("{")), [])
     assert.deepStrictEqual(Secrets.tokenValues(new TextEncoder().encode("{}")), [])
   })
+
+  it.prop(
+    "finds a text in bytes where it stands, and nowhere else",
+    { text: Schema.String, bytes: Schema.String, few: Schema.Array(Schema.Literals(["a", "b", "ab", "é"])) },
+    ({ bytes, few, text }) => {
+      const encoder = new TextEncoder()
+      for (const [hay, needle] of [
+        [bytes, text],
+        [bytes + text + bytes, text],
+        [few.join(""), "abab"],
+        [few.join(""), few.slice(1, 4).join("")]
+      ] as const) {
+        const whole = hay.toWellFormed()
+        assert.strictEqual(
+          Secrets.standsIn(encoder.encode(whole), needle.toWellFormed()),
+          whole.includes(needle.toWellFormed())
+        )
+      }
+    }
+  )
 })

@@ -434,6 +434,103 @@ describe("TokenCreateRequest", () => {
     }
   })
 
+  const scan = TokenCreateRequest.makeScan()
+  const scanText = (text: string, scanner = scan) => {
+    const bytes = Buffer.from(`{"before":1}\n${text}\n{"after":1}\n`)
+    return scanner(bytes, bytes.indexOf("\n") + 1, bytes.lastIndexOf("\n", -2))
+  }
+  /** What the scan has to say, or nothing: from the parsed line. */
+  const expected = (text: string, options?: TokenCreateRequest.CheckOptions) => {
+    try {
+      const value = JSON.parse(text) as { readonly accessToken?: unknown }
+      if (TokenCreateRequest.makeCheck(options)(text, value) !== undefined) return undefined
+      return value.accessToken == null ? "keyless" : "keyed"
+    } catch {
+      return undefined
+    }
+  }
+
+  it.prop("knows by its bytes whatever the check takes, as anybody writes it", { seed: Schema.Int }, ({ seed }) => {
+    const random = randomOf(seed)
+    for (let i = 0; i < 50; i++) {
+      const record = makeRecord(random, oddities)
+      const entries = Object.entries(record)
+      const shuffled = Object.fromEntries(entries.toSorted(() => random() - 0.5))
+      for (const text of [
+        JSON.stringify(record),
+        JSON.stringify(shuffled, undefined, 1).replaceAll(/\n */g, " "),
+        ` ${JSON.stringify(shuffled, undefined, "\t").replaceAll("\n", "\r")}\r`,
+        JSON.stringify(record).replace(/"acr":"acr"/, '"acr":"\\u00e4 \\ud800 \\/ \\" ä 🙂"')
+      ]) {
+        // More digits than any int64 has are for the parser.
+        const known = Object.values(record).includes(2 ** 63) ? undefined : expected(text)
+        assert.strictEqual(scanText(text), known, text)
+        assert.strictEqual(
+          scanText(text, TokenCreateRequest.makeScan({ requireAccessToken: true })),
+          known === "keyless" ? undefined : known,
+          text
+        )
+      }
+    }
+  })
+
+  it.prop(
+    "never takes a damaged line for a record that parsing would not",
+    { seed: Schema.Int },
+    ({ seed }) => {
+      const random = randomOf(seed)
+      const draw = (count: number) => Math.floor(random() * count)
+      const pieces = [
+        ...'"\\{}[]:,0-+.eEunltrfas \t\r\0\x1f\x7fä',
+        "\\u12",
+        "null",
+        "true",
+        "false",
+        '"a":',
+        ",,",
+        '"",'
+      ]
+      for (let i = 0; i < 50; i++) {
+        let text = JSON.stringify(makeRecord(random, oddities))
+        for (let times = draw(3); times >= 0; times--) {
+          const at = draw(text.length + 1)
+          // Insert, replace, cut out, or write something that stands elsewhere once more.
+          const piece = draw(4) === 0 ? text.slice(draw(text.length), draw(text.length)) : pieces[draw(pieces.length)]!
+          text = text.slice(0, at) + (draw(3) === 0 ? "" : piece) + text.slice(at + draw(3))
+        }
+        if (text.includes("\n")) continue
+        const found = scanText(text)
+        if (found !== undefined) assert.strictEqual(found, expected(text), text)
+      }
+    },
+    { arbitrary: { runs: 400 } }
+  )
+
+  it.each(optionalFields)("knows a record with null in %s, or the largest value it may have", (field) => {
+    const text = JSON.stringify({ ...valid, grantType: "JWT_BEARER", [field]: null })
+    assert.isDefined(scanText(text))
+    assert.strictEqual(scanText(text), expected(text))
+    assert.isDefined(scanText(text.replace("26837717140341", `-${"9".repeat(18)}`)))
+  })
+
+  it("leaves to the parser what has to be looked at twice", () => {
+    const text = JSON.stringify(good)
+    assert.strictEqual(scanText(text), "keyed")
+    for (const seldom of [
+      text.replace('"clientId":1', '"clientId":1.0'),
+      text.replace('"clientId":1', '"clientId":1e3'),
+      text.replace('"clientId":1', `"clientId":${"1".repeat(19)}`),
+      text.replace("clientId", "client\\u0049d"),
+      text.replace('"john"', '"j\\u006fhn"'),
+      text.replace("{", '{"acr":"a",').replace("}", ',"acr":"b"}')
+    ]) {
+      assert.isUndefined(scanText(seldom), seldom)
+      assert.isDefined(expected(seldom), seldom)
+    }
+    // And what it is not told the end of.
+    assert.isUndefined(scan(Buffer.from(text), 0, text.length))
+  })
+
   it.prop("repeats no value, whatever is wrong and wherever", { seed: Schema.Int }, ({ seed }) => {
     const marker = "MARKER0123456789"
     const random = randomOf(seed)

@@ -1,0 +1,416 @@
+/**
+ * Says of the bytes of a line that they certainly are a record, and nothing else: the test that millions of lines go through.
+ *
+ * It makes no values: it reads the line once, byte by byte, as the grammar of JSON (RFC 8259) narrowed down to the fields that we know.
+ * What it does not take is not refused: it may be written in a way that is seldom (a name with an escape in it, a number with an
+ * exponent), so whoever asks parses it then, and the schema says what it is and why. A test holds every field in here against the
+ * schema, and lines that are damaged in every place against `JSON.parse` and the check of what it makes.
+ *
+ * ## Where the time goes
+ *
+ * 0.9 µs for a line of 360 bytes, against 1.4 for `JSON.parse` and 1.9 with a check of what it has made, and nothing that has to be
+ * collected afterwards: that was another 0.3. Two thirds of it are the reading of each byte, once. Names are
+ * found by trying the one that came next in the line before: the lines of a file mostly name their fields in one order. Reading four
+ * bytes at a time is a tenth faster, and not worth how it looks.
+ */
+import * as Guard from "./Guard.ts"
+
+// -----------------------------------------------------------------------------
+// Fields
+// -----------------------------------------------------------------------------
+
+/** What the value of a field must look like. `null` is taken in all of them for the absence of the field. */
+type Kind =
+  | "string"
+  | "nonEmpty"
+  | "boolean"
+  | "int64"
+  | "duration"
+  | "grantType"
+  | "subject"
+  | "thumbprint"
+  | "jsonObject"
+  | "strings"
+  | "properties"
+  | "details"
+  | "elements"
+
+/** Fields by their names. Required ones come first. */
+interface Shape {
+  readonly names: Names
+  readonly kinds: ReadonlyArray<Kind>
+  /** A bit for each required field. */
+  readonly required: number
+}
+
+const shape = (fields: Readonly<Record<string, Kind>>, required = 0): Shape => ({
+  names: new Names(Object.keys(fields)),
+  kinds: Object.values(fields),
+  required: (1 << required) - 1
+})
+
+const quote = 0x22
+
+/** Finds names by their bytes. Mutable, for it remembers which name came after which. */
+class Names {
+  /** Each with its closing quote. */
+  private readonly names: ReadonlyArray<Uint8Array>
+  /** The names that begin with a byte. */
+  private readonly beginningWith: ReadonlyArray<ReadonlyArray<number>>
+  /** For each name, and first of all for none, the one that came after it last. */
+  private readonly after: Uint8Array
+
+  constructor(names: ReadonlyArray<string>) {
+    this.names = names.map((name) => new TextEncoder().encode(`${name}"`))
+    this.beginningWith = Array.from({ length: 256 }, (_, byte) =>
+      names.flatMap((_, i) => (this.names[i]![0] === byte ? [i] : []))
+    )
+    this.after = new Uint8Array(names.length + 1)
+  }
+
+  /** The number of the name that begins at `at`, behind its opening quote; -1 for none. `previous` is the one before, -1 for none. */
+  find(bytes: Uint8Array, at: number, previous: number): number {
+    const expected = this.after[previous + 1]!
+    if (this.standsAt(bytes, at, expected)) return expected
+    for (const name of this.beginningWith[bytes[at]!]!) {
+      if (this.standsAt(bytes, at, name)) return (this.after[previous + 1] = name)
+    }
+    return -1
+  }
+
+  /** How many bytes a name has, its closing quote among them. */
+  size(name: number): number {
+    return this.names[name]!.length
+  }
+
+  private standsAt(bytes: Uint8Array, at: number, name: number): boolean {
+    const expected = this.names[name]!
+    for (let i = 0; i < expected.length; i++) if (bytes[at + i] !== expected[i]) return false
+    return true
+  }
+}
+
+const fields: Readonly<Record<keyof Guard.Parsed, Kind>> = {
+  grantType: "grantType",
+  clientId: "int64",
+  subject: "subject",
+  scopes: "strings",
+  accessTokenDuration: "duration",
+  refreshTokenDuration: "duration",
+  properties: "properties",
+  clientIdAliasUsed: "boolean",
+  accessToken: "nonEmpty",
+  refreshToken: "nonEmpty",
+  accessTokenPersistent: "boolean",
+  certificateThumbprint: "thumbprint",
+  dpopKeyThumbprint: "nonEmpty",
+  authorizationDetails: "details",
+  resources: "strings",
+  forExternalAttachment: "boolean",
+  jwtAtClaims: "jsonObject",
+  acr: "string",
+  authTime: "int64",
+  clientEntityIdUsed: "boolean",
+  clientIdentifier: "nonEmpty",
+  sessionId: "string",
+  metadataDocumentUsed: "boolean"
+}
+const record = shape(fields, 1)
+const property = shape({ key: "string", value: "string", hidden: "boolean" })
+const details = shape({ elements: "elements" })
+const element = shape(
+  {
+    type: "string",
+    locations: "strings",
+    actions: "strings",
+    dataTypes: "strings",
+    identifier: "string",
+    privileges: "strings",
+    otherFields: "jsonObject"
+  },
+  1
+)
+
+const grantTypes = new Names(Guard.grantTypes)
+
+// -----------------------------------------------------------------------------
+// The scan. Each function takes the place where something begins and gives the one behind it, or -1 where it is not what it should be.
+// A newline is a part of nothing, so nothing is read beyond it.
+// -----------------------------------------------------------------------------
+
+const newline = 0x0a
+const backslash = 0x5c
+const zero = 0x30
+const nine = 0x39
+const comma = 0x2c
+const colon = 0x3a
+const opening = 0x7b
+const closing = 0x7d
+const startOfNull = 0x6e
+const startOfTrue = 0x74
+
+/** Behind the spaces, if there are any. */
+const space = (bytes: Uint8Array, at: number): number => {
+  let byte = bytes[at]
+  while (byte === 0x20 || byte === 0x09 || byte === 0x0d) byte = bytes[++at]
+  return at
+}
+
+/** The rest of a string. */
+const text = (bytes: Uint8Array, at: number): number => {
+  for (;;) {
+    const byte = bytes[at++]!
+    if (byte === quote) return at
+    if (byte < 0x20) return -1
+    if (byte === backslash) {
+      at = escape(bytes, at)
+      if (at === -1) return -1
+    }
+  }
+}
+
+const escapes = new TextEncoder().encode('"\\/bfnrt')
+
+/** An escape, behind its backslash. */
+const escape = (bytes: Uint8Array, at: number): number => {
+  const byte = bytes[at]!
+  if (byte !== 0x75) return escapes.includes(byte) ? at + 1 : -1
+  for (let i = 1; i <= 4; i++) if (!isHex(bytes[at + i]!)) return -1
+  return at + 5
+}
+
+const isHex = (byte: number): boolean =>
+  (byte >= zero && byte <= nine) || (byte >= 0x41 && byte <= 0x46) || (byte >= 0x61 && byte <= 0x66)
+
+/** The rest of a string of ASCII without escapes. */
+const plain = (bytes: Uint8Array, at: number): number => {
+  for (;;) {
+    const byte = bytes[at++]!
+    if (byte === quote) return at
+    if (byte < 0x20 || byte > 0x7f || byte === backslash) return -1
+  }
+}
+
+/** At most so many plain characters. */
+const subject = (bytes: Uint8Array, at: number): number => {
+  const end = plain(bytes, at)
+  return end - 1 - at <= 100 ? end : -1
+}
+
+/** 43 characters of base64url. */
+const thumbprint = (bytes: Uint8Array, at: number): number => {
+  const end = at + 43
+  for (; at < end; at++) if (!isBase64Url(bytes[at]!)) return -1
+  return bytes[end] === quote ? end + 1 : -1
+}
+
+const isBase64Url = (byte: number): boolean =>
+  (byte >= 0x61 && byte <= 0x7a) ||
+  (byte >= 0x41 && byte <= 0x5a) ||
+  (byte >= zero && byte <= nine) ||
+  byte === 0x2d ||
+  byte === 0x5f
+
+const utf8 = new TextDecoder()
+
+/** The rest of a string that holds a JSON object. */
+const jsonObject = (bytes: Uint8Array, at: number): number => {
+  const end = text(bytes, at)
+  if (end === -1) return -1
+  return Guard.isJsonObjectText(JSON.parse(utf8.decode(bytes.subarray(at - 1, end)))) ? end : -1
+}
+
+/** An integer of so few digits that it is an int64 whatever they are. */
+const integer = (bytes: Uint8Array, at: number): number => {
+  const first = at
+  let byte = bytes[at]!
+  while (byte >= zero && byte <= nine) byte = bytes[++at]!
+  const digits = at - first
+  if (digits === 0 || digits > 18 || (digits > 1 && bytes[first] === zero)) return -1
+  // A fraction or an exponent makes it another number.
+  return byte === 0x2e || byte === 0x65 || byte === 0x45 ? -1 : at
+}
+
+const isWord = (bytes: Uint8Array, at: number, word: Uint8Array): boolean => {
+  for (let i = 0; i < word.length; i++) if (bytes[at + i] !== word[i]) return false
+  return true
+}
+
+const trueWord = new TextEncoder().encode("true")
+const falseWord = new TextEncoder().encode("false")
+const nullWord = new TextEncoder().encode("null")
+
+const boolean = (bytes: Uint8Array, at: number): number =>
+  isWord(bytes, at, trueWord) ? at + 4 : isWord(bytes, at, falseWord) ? at + 5 : -1
+
+/** An array of strings or, where there is a shape, of objects. */
+const array = (bytes: Uint8Array, at: number, shape?: Shape): number => {
+  if (bytes[at] !== 0x5b) return -1
+  at = space(bytes, at + 1)
+  if (bytes[at] === 0x5d) return at + 1
+  for (;;) {
+    at = shape !== undefined ? object(bytes, at, shape, ignored) : bytes[at] === quote ? text(bytes, at + 1) : -1
+    if (at === -1) return -1
+    at = space(bytes, at)
+    if (bytes[at] === 0x5d) return at + 1
+    if (bytes[at] !== comma) return -1
+    at = space(bytes, at + 1)
+  }
+}
+
+const value = (bytes: Uint8Array, at: number, kind: Kind, found: Found): number => {
+  const byte = bytes[at]
+  if (byte === startOfNull) return isWord(bytes, at, nullWord) ? at + 4 : -1
+  switch (kind) {
+    case "string":
+      return byte === quote ? text(bytes, at + 1) : -1
+    case "nonEmpty":
+      return byte === quote && bytes[at + 1] !== quote ? text(bytes, at + 1) : -1
+    case "strings":
+      return array(bytes, at)
+    case "int64":
+      return integer(bytes, byte === 0x2d ? at + 1 : at)
+    case "duration":
+      return integer(bytes, at)
+    case "boolean":
+      return boolean(bytes, at)
+    case "subject":
+      return byte === quote ? subject(bytes, at + 1) : -1
+    case "grantType": {
+      const grantType = byte === quote ? grantTypes.find(bytes, at + 1, -1) : -1
+      found.grantType = grantType
+      return grantType === -1 ? -1 : at + 1 + grantTypes.size(grantType)
+    }
+    case "properties":
+      return array(bytes, at, property)
+    case "details":
+      return object(bytes, at, details, ignored)
+    case "elements":
+      return array(bytes, at, element)
+    case "thumbprint":
+      return byte === quote ? thumbprint(bytes, at + 1) : -1
+    case "jsonObject":
+      return byte === quote ? jsonObject(bytes, at + 1) : -1
+  }
+}
+
+/** What is known of the fields of an object. Mutable, and used again. */
+interface Found {
+  /** A bit for each field that is there and not null. */
+  present: number
+  /** A bit for each that is `true`. */
+  true: number
+  /** A bit for each that is the empty string. */
+  empty: number
+  /** The number of the grant type, of a record that has one. */
+  grantType: number
+}
+
+const inRecord: Found = { present: 0, true: 0, empty: 0, grantType: -1 }
+const ignored: Found = { ...inRecord }
+
+const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape, found: Found): number => {
+  if (bytes[at] !== opening) return -1
+  at = space(bytes, at + 1)
+  let present = 0
+  let isTrue = 0
+  let empty = 0
+  if (bytes[at] !== closing) {
+    let seen = 0
+    for (let field = -1; ;) {
+      field = bytes[at] === quote ? names.find(bytes, at + 1, field) : -1
+      if (field === -1) return -1
+      const bit = 1 << field
+      // Which of two counts is not for us to say.
+      if ((seen & bit) !== 0) return -1
+      seen |= bit
+      at = space(bytes, at + 1 + names.size(field))
+      if (bytes[at] !== colon) return -1
+      at = space(bytes, at + 1)
+      const first = bytes[at]
+      if (first !== startOfNull) present |= bit
+      if (first === startOfTrue) isTrue |= bit
+      if (first === quote && bytes[at + 1] === quote) empty |= bit
+      at = value(bytes, at, kinds[field]!, found)
+      if (at === -1) return -1
+      at = space(bytes, at)
+      if (bytes[at] === closing) break
+      if (bytes[at] !== comma) return -1
+      at = space(bytes, at + 1)
+    }
+  }
+  if ((present & required) !== required) return -1
+  found.present = present
+  found.true = isTrue
+  found.empty = empty
+  return at + 1
+}
+
+// -----------------------------------------------------------------------------
+// The record
+// -----------------------------------------------------------------------------
+
+/** As much of a record as the rules between its fields ask for; what else is in it is not said. */
+export type Summary = Pick<
+  Guard.Parsed,
+  | "grantType"
+  | "clientId"
+  | "clientIdentifier"
+  | "subject"
+  | "accessToken"
+  | "refreshToken"
+  | "clientIdAliasUsed"
+  | "clientEntityIdUsed"
+  | "metadataDocumentUsed"
+>
+
+const bitOf = (name: keyof Summary): number => 1 << Object.keys(fields).indexOf(name)
+const bits: Readonly<Record<keyof Summary, number>> = {
+  grantType: bitOf("grantType"),
+  clientId: bitOf("clientId"),
+  clientIdentifier: bitOf("clientIdentifier"),
+  subject: bitOf("subject"),
+  accessToken: bitOf("accessToken"),
+  refreshToken: bitOf("refreshToken"),
+  clientIdAliasUsed: bitOf("clientIdAliasUsed"),
+  clientEntityIdUsed: bitOf("clientEntityIdUsed"),
+  metadataDocumentUsed: bitOf("metadataDocumentUsed")
+}
+
+/** Stands for any value that is not empty. */
+const some = "some"
+
+const summary: { -readonly [K in keyof Summary]: Summary[K] } = {
+  grantType: undefined,
+  clientId: undefined,
+  clientIdentifier: undefined,
+  subject: undefined,
+  accessToken: undefined,
+  refreshToken: undefined,
+  clientIdAliasUsed: undefined,
+  clientEntityIdUsed: undefined,
+  metadataDocumentUsed: undefined
+}
+
+/**
+ * Looks at one line: a summary where it certainly is a record as far as its fields go one by one, `undefined` where it has to be parsed to
+ * know. The summary is valid until the next line is looked at.
+ *
+ * @param end where the newline of the line stands: without one it is not looked at
+ */
+export const scan = (bytes: Uint8Array, start: number, end: number): Summary | undefined => {
+  if (bytes[end] !== newline) return undefined
+  const at = object(bytes, space(bytes, start), record, inRecord)
+  if (at === -1 || space(bytes, at) !== end) return undefined
+  const { empty, grantType, present, true: isTrue } = inRecord
+  summary.grantType = Guard.grantTypes[grantType]
+  summary.clientId = (present & bits.clientId) === 0 ? undefined : some
+  summary.clientIdentifier = (present & bits.clientIdentifier) === 0 ? undefined : some
+  summary.subject = (present & bits.subject) === 0 ? undefined : (empty & bits.subject) === 0 ? some : ""
+  summary.accessToken = (present & bits.accessToken) === 0 ? undefined : some
+  summary.refreshToken = (present & bits.refreshToken) === 0 ? undefined : some
+  summary.clientIdAliasUsed = (isTrue & bits.clientIdAliasUsed) !== 0
+  summary.clientEntityIdUsed = (isTrue & bits.clientEntityIdUsed) !== 0
+  summary.metadataDocumentUsed = (isTrue & bits.metadataDocumentUsed) !== 0
+  return summary
+}
