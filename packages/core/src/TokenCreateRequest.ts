@@ -466,17 +466,26 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   }
 }
 
+/** A line that certainly is a record. */
+export interface KnownLine {
+  /** Where its newline stands. */
+  readonly end: number
+  /** Whether it carries its own access token. */
+  readonly keyed: boolean
+}
+
 /**
- * Makes the test that comes before parsing, for lines as bytes in UTF-8: whether a line certainly is a record, and whether it carries its own
- * access token. `undefined` where it has to be parsed to know. Costs less than parsing alone, and makes nothing.
- *
- * The line lies between `start` and `end`, where its newline stands; without one it is not looked at.
+ * Makes the test that comes before parsing, for lines as bytes of UTF-8: whether the line that begins at `start` certainly is a record.
+ * `undefined` where it has to be parsed to know. Costs less than parsing alone, and makes nothing: what it gives is valid until the next
+ * line is looked at. The bytes have to end with a newline.
  */
 export const makeScan = ({ requireAccessToken = false }: CheckOptions = {}) => {
-  return (bytes: Uint8Array, start: number, end: number): "keyed" | "keyless" | undefined => {
-    const record = RecordScan.scan(bytes, start, end)
+  const known = { end: 0, keyed: false }
+  return (bytes: Uint8Array, start: number): KnownLine | undefined => {
+    const record = RecordScan.scan(bytes, start)
     if (record === undefined || ruleBroken(record) !== undefined) return undefined
-    if (record.accessToken !== undefined) return "keyed"
-    return requireAccessToken ? undefined : "keyless"
+    known.end = record.end
+    known.keyed = record.accessToken !== undefined
+    return known.keyed || !requireAccessToken ? known : undefined
   }
 }
