@@ -236,7 +236,9 @@ const integer = (bytes: Uint8Array, at: number): number => {
   let byte = bytes[at]!
   while (byte >= zero && byte <= nine) byte = bytes[++at]!
   const digits = at - first
-  if (digits === 0 || digits > 18 || (digits > 1 && bytes[first] === zero)) return -1
+  if (digits === 0 || digits > 19 || (digits > 1 && bytes[first] === zero)) return -1
+  // The largest begins with a 9.
+  if (digits === 19 && bytes[first] === nine) return -1
   // A fraction or an exponent makes it another number.
   return byte === 0x2e || byte === 0x65 || byte === 0x45 ? -1 : at
 }

@@ -293,11 +293,26 @@ const recordNames = names({ grantType: 0, properties: 0, authorizationDetails: 0
 const propertyNames = names(propertyFields)
 const elementNames = names({ type: 0 }, elementFields)
 const detailsNames = names({ elements: 0 })
+const grantTypeNames: ReadonlySet<string> = new Set(Guard.grantTypes)
 
 /** A name without what writers of names differ in. */
 const bare = (name: string) => name.toLowerCase().replace(/[_-]/g, "")
 
-const nearest = (name: string, known: Iterable<string>): string | undefined => {
+/** For a name that is none of the known ones, the one that is most like it, if any is. */
+const nearest = (name: string, known: ReadonlySet<string>): string | undefined => {
+  let found = nearestFound.get(known)
+  if (found === undefined) nearestFound.set(known, (found = new Map()))
+  if (found.has(name)) return found.get(name)
+  // A file that is misspelt is so on each line.
+  if (found.size >= 100) found.clear()
+  const best = findNearest(name, known)
+  found.set(name, best)
+  return best
+}
+
+const nearestFound = new WeakMap<ReadonlySet<string>, Map<string, string | undefined>>()
+
+const findNearest = (name: string, known: ReadonlySet<string>): string | undefined => {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(name.length / 4)) + 1
   for (const candidate of known) {
@@ -413,16 +428,16 @@ const dropNulls = (value: unknown, levels = depth): unknown => {
 /** A value that was meant for a grant type: in lower case, as OAuth 2.0 writes it (RFC 6749, RFC 8628), or misspelt. Says nothing of it. */
 const explainGrantType = ({ grantType }: Guard.Parsed): string => {
   // Those of the extensions are URNs, such as urn:ietf:params:oauth:grant-type:device_code.
-  const meant = typeof grantType === "string" ? nearest(grantType.replace(/^urn:.*:/, ""), Guard.grantTypes) : undefined
+  const meant = typeof grantType === "string" ? nearest(grantType.replace(/^urn:.*:/, ""), grantTypeNames) : undefined
   if (meant === undefined) return grantTypeExpected
   return meant === "REFRESH_TOKEN" ? refreshTokenRefused : `${grantTypeExpected}: did you mean ${meant}?`
 }
 
 /** The reason why the guard did not take an object. */
-const explain = (value: object, allowUnknownFields: boolean): Violation => {
+const explain = (text: string, value: object, allowUnknownFields: boolean): Violation => {
   const misnamed = allowUnknownFields ? undefined : unknownIn(value, recordNames, [])
   if (misnamed !== undefined) return misnamed
-  const decoded = decode(dropNulls(value))
+  const decoded = decode(text.includes("null") ? dropNulls(value) : value)
   if (Result.isSuccess(decoded)) return unknownField(value) ?? { path: [], message: "is not a valid record" }
   const issue = format(decoded.failure).issues[0]
   const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
@@ -438,6 +453,8 @@ export interface CheckOptions {
   readonly requireAccessToken?: boolean | undefined
 }
 
+const isInt64Field = (name: unknown): boolean => int64Fields.some((field) => field === name)
+
 /** A number of so many digits may have been rounded out of the range of an int64, or into it. */
 const manyDigits = /\d{19}/
 
@@ -446,11 +463,11 @@ const manyDigits = /\d{19}/
  * none. Costs a fifth of a microsecond where there is nothing to say.
  */
 export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}) => {
-  const check = (value: unknown): Violation | undefined => {
+  const check = (text: string, value: unknown): Violation | undefined => {
     if (!Guard.isRecord(value, allowUnknownFields)) {
       return typeof value !== "object" || value === null || Array.isArray(value)
         ? { path: [], message: "expected a JSON object" }
-        : explain(value, allowUnknownFields)
+        : explain(text, value, allowUnknownFields)
     }
     const record = value as Guard.Parsed
     return (
@@ -461,8 +478,10 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
     )
   }
   return (text: string, value: unknown): Violation | undefined => {
-    const broken = check(value)
-    return broken !== undefined && manyDigits.test(text) ? check(JSON.parse(text, reviver)) : broken
+    const broken = check(text, value)
+    return broken !== undefined && isInt64Field(broken.path[0]) && manyDigits.test(text)
+      ? check(text, JSON.parse(text, reviver))
+      : broken
   }
 }
 

@@ -7,7 +7,7 @@ import { inspect } from "node:util"
 import * as Guard from "@tokenbatch/core/Guard"
 
 const checkText = TokenCreateRequest.makeCheck()
-const check = (value: unknown) => checkText("", value)
+const check = (value: unknown) => checkText(JSON.stringify(value, Int64.rawJson) ?? "", value)
 const good = { grantType: "AUTHORIZATION_CODE", clientId: 1, subject: "john", accessToken: "value" }
 const thumbprint = "A".repeat(43)
 
@@ -53,7 +53,7 @@ const fields = Object.keys(valid) as Array<keyof Guard.Parsed>
 const optionalFields = fields.filter((field) => field !== "grantType")
 
 const reason = (record: unknown, options?: TokenCreateRequest.CheckOptions) => {
-  const violation = TokenCreateRequest.makeCheck(options)("", record)
+  const violation = TokenCreateRequest.makeCheck(options)(JSON.stringify(record, Int64.rawJson) ?? "", record)
   return violation === undefined ? undefined : `${TokenCreateRequest.formatPath(violation.path)}: ${violation.message}`
 }
 
@@ -168,7 +168,7 @@ describe("TokenCreateRequest", () => {
 
   it("does not overflow on nesting without end", () => {
     const deep = JSON.parse(`{"grantType":"PASSWORD","scopes":${"[".repeat(50_000)}${"]".repeat(50_000)}}`)
-    assert.isDefined(check(deep))
+    assert.isDefined(checkText("null", deep))
   })
 
   const secret = "SECRET-VALUE-1234567890"
@@ -513,7 +513,7 @@ describe("TokenCreateRequest", () => {
     const text = JSON.stringify({ ...valid, grantType: "JWT_BEARER", [field]: null })
     assert.isDefined(scanText(text))
     assert.strictEqual(scanText(text), expected(text))
-    assert.isDefined(scanText(text.replace("26837717140341", `-${"9".repeat(18)}`)))
+    assert.isDefined(scanText(text.replace("26837717140341", `-8${"9".repeat(18)}`)))
   })
 
   it("leaves to the parser what has to be looked at twice", () => {
@@ -522,7 +522,7 @@ describe("TokenCreateRequest", () => {
     for (const seldom of [
       text.replace('"clientId":1', '"clientId":1.0'),
       text.replace('"clientId":1', '"clientId":1e3'),
-      text.replace('"clientId":1', `"clientId":${"1".repeat(19)}`),
+      text.replace('"clientId":1', `"clientId":${2n ** 63n - 1n}`),
       text.replace("clientId", "client\\u0049d"),
       text.replace('"john"', '"j\\u006fhn"'),
       text.replace("{", '{"acr":"a",').replace("}", ',"acr":"b"}')

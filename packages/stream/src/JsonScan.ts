@@ -29,7 +29,7 @@ class Scanner {
   }
 
   space(): void {
-    while (" \t\r\n".includes(this.text.charAt(this.position)) && this.position < this.text.length) this.position++
+    this.position = endOf(spaces, this.text, this.position)
   }
 
   /** Reads one value. `depth` is how much of the path leads here, or -1 off the path. */
@@ -42,13 +42,11 @@ class Scanner {
     if (c === "{") return this.object(depth, nesting)
     if (c === "[") return this.array(depth, nesting)
     if (c === '"') return void this.string("a string")
-    const scalar = /(true|false|null|-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?)/y
-    scalar.lastIndex = this.position
-    const word = scalar.exec(this.text)
-    if (word === null) {
+    const end = endOf(scalar, this.text, this.position)
+    if (end === this.position) {
       this.fail(c === "'" ? "strings are written in double quotes" : "expected a value")
     }
-    this.position += word[0].length
+    this.position = end
     const after = this.text[this.position]
     if (after !== undefined && !" \t\r\n,]}".includes(after)) {
       this.fail(
@@ -106,24 +104,33 @@ class Scanner {
   }
 
   string(what: string): string {
-    const start = this.position++
-    for (;;) {
-      const c = this.text[this.position]
+    const start = this.position + 1
+    let escaped = false
+    this.position = endOf(plain, this.text, start)
+    for (let c = this.text[this.position]; c !== '"'; c = this.text[this.position]) {
       if (c === undefined) this.fail(`the line ends inside ${what}`)
-      if (c === '"') break
-      if (c < " ") this.fail("a control character stands unescaped in a string")
-      if (c === "\\") {
-        if (!/^\\(["\\/bfnrt]|u[0-9a-fA-F]{4})/.test(this.text.slice(this.position, this.position + 6))) {
-          this.fail("a backslash stands before something that is no escape")
-        }
-        this.position += this.text[this.position + 1] === "u" ? 6 : 2
-      } else {
-        this.position++
-      }
+      if (c !== "\\") this.fail("a control character stands unescaped in a string")
+      const end = endOf(escape, this.text, this.position)
+      if (end === this.position) this.fail("a backslash stands before something that is no escape")
+      escaped = true
+      this.position = endOf(plain, this.text, end)
     }
-    this.position++
-    return this.path === undefined ? "" : JSON.parse(this.text.slice(start, this.position))
+    const end = this.position++
+    if (this.path === undefined) return ""
+    return escaped ? JSON.parse(this.text.slice(start - 1, end + 1)) : this.text.slice(start, end)
   }
+}
+
+const spaces = /[ \t\r\n]*/y
+const scalar = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
+// oxlint-disable-next-line no-control-regex -- they are what JSON does not allow here
+const plain = /[^"\\\u0000-\u001f]*/y
+const escape = /\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})/y
+
+/** Where what a sticky expression matches at a place ends: that place, if it matches nothing. */
+const endOf = (expression: RegExp, text: string, at: number): number => {
+  expression.lastIndex = at
+  return expression.test(text) ? expression.lastIndex : at
 }
 
 const run = (scanner: Scanner): Malformed | undefined => {
