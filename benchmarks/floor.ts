@@ -1,6 +1,8 @@
 /**
  * The floor: what somebody would write in an afternoon who checks nothing. Newlines become commas, batches go to undici, 64 at once.
- * With `parse` as its last argument every line is parsed, and nothing is looked at.
+ *
+ * `floor.ts FILE BASE_URL BATCH_SIZE [parse|try]`; the file may be - for standard input. With `parse` every line is parsed, and nothing
+ * is looked at. With `try` a line that does not parse is no reason to end: it is sent like the others.
  */
 import { openSync, readSync } from "node:fs"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -33,17 +35,34 @@ const submit = async (parts: ReadonlyArray<Buffer>) => {
   running.add(sent)
 }
 
-const descriptor = openSync(file!, "r")
-const buffer = Buffer.allocUnsafe(1 << 20)
+const look = (line: string) => {
+  if (parse === "parse") return JSON.parse(line)
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
+}
+
+/** The file by the mebibyte, in one buffer. */
+const chunksOf = function* (name: string) {
+  const descriptor = openSync(name, "r")
+  const buffer = Buffer.allocUnsafe(1 << 20)
+  for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer)) {
+    yield buffer.subarray(0, read)
+  }
+}
+
+const source: Iterable<Buffer> | AsyncIterable<Buffer> = file === "-" ? process.stdin : chunksOf(file!)
 let carry: Buffer = Buffer.alloc(0)
 let parts: Array<Buffer> = []
 let count = 0
-for (let read = readSync(descriptor, buffer); read > 0; read = readSync(descriptor, buffer)) {
-  const chunk = Buffer.concat([carry, buffer.subarray(0, read)])
+for await (const read of source) {
+  const chunk = Buffer.concat([carry, read])
   let start = 0
   let from = 0
   for (let end = chunk.indexOf(10); end !== -1; end = chunk.indexOf(10, start)) {
-    if (parse !== undefined) JSON.parse(chunk.toString("latin1", start, end))
+    if (parse !== undefined) look(chunk.toString("latin1", start, end))
     start = end + 1
     if (++count === batchSize) {
       parts.push(chunk.subarray(from, start))

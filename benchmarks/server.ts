@@ -1,19 +1,36 @@
-/** The answering server: takes every batch at once and calls it done after 50 ms. Tells its port to whoever started it. */
+/**
+ * The answering server: takes every batch and calls it done 50 ms after it was taken. Tells its port to whoever started it.
+ *
+ * `BENCH_HOLD_MS=N` holds each batch for so long before it is answered, so that as many are really in flight as may be.
+ * `BENCH_CHUNKED=1` leaves out `Content-Length`, as a proxy may.
+ */
 import { createServer } from "node:http"
+import { setTimeout as sleep } from "node:timers/promises"
 
+const hold = Number(process.env["BENCH_HOLD_MS"] ?? 0)
+const chunked = process.env["BENCH_CHUNKED"] === "1"
+const workTime = 50
+
+/** When each batch was taken that has not been called done. */
 const accepted = new Map<string, number>()
+let batches = 0
 
 const server = createServer((request, response) => {
-  const answer = (value: object) =>
-    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(value))
+  const answer = (value: object) => {
+    const body = JSON.stringify(value)
+    const length = chunked ? undefined : { "content-length": Buffer.byteLength(body) }
+    response.writeHead(200, { "content-type": "application/json", ...length }).end(body)
+  }
   if (request.method === "GET") {
     const requestId = request.url?.split("/").at(-1) ?? ""
-    const done = Date.now() - (accepted.get(requestId) ?? 0) >= 50
+    const done = Date.now() - (accepted.get(requestId) ?? 0) >= workTime
+    if (done) accepted.delete(requestId)
     return answer({ resultCode: "BENCH", status: done ? { requestId, result: "SUCCEEDED" } : { requestId } })
   }
   request.on("data", () => {})
-  request.on("end", () => {
-    const requestId = `request-${accepted.size + 1}`
+  request.on("end", async () => {
+    const requestId = `request-${++batches}`
+    if (hold > 0) await sleep(hold)
     accepted.set(requestId, Date.now())
     answer({ resultCode: "BENCH", requestId })
   })
