@@ -396,8 +396,22 @@ export interface Scanned extends Summary {
   readonly end: number
 }
 
+const scanned: { -readonly [K in keyof Scanned]: Scanned[K] } = {
+  end: 0,
+  grantType: undefined,
+  clientId: undefined,
+  clientIdentifier: undefined,
+  subject: undefined,
+  accessToken: undefined,
+  refreshToken: undefined,
+  clientIdAliasUsed: undefined,
+  clientEntityIdUsed: undefined,
+  metadataDocumentUsed: undefined
+}
+
 /**
- * Looks at the line that begins at `start`. `undefined` where it has to be parsed to know.
+ * Looks at the line that begins at `start`. `undefined` where it has to be parsed to know. What it gives is valid until the next line is
+ * looked at.
  *
  * @param bytes which end with a newline: else nothing is looked at
  */
@@ -408,16 +422,15 @@ export const scan = (bytes: Uint8Array, start: number): Scanned | undefined => {
   const end = space(bytes, at)
   if (bytes[end] !== newline) return undefined
   const { empty, grantType, present, true: isTrue } = inRecord
-  return {
-    end,
-    grantType: Guard.grantTypes[grantType],
-    clientId: (present & clientIdBit) === 0 ? undefined : some,
-    clientIdentifier: (present & clientIdentifierBit) === 0 ? undefined : some,
-    subject: (present & subjectBit) === 0 ? undefined : (empty & subjectBit) === 0 ? some : "",
-    accessToken: (present & accessTokenBit) === 0 ? undefined : some,
-    refreshToken: (present & refreshTokenBit) === 0 ? undefined : some,
-    clientIdAliasUsed: (isTrue & clientIdAliasUsedBit) !== 0,
-    clientEntityIdUsed: (isTrue & clientEntityIdUsedBit) !== 0,
-    metadataDocumentUsed: (isTrue & metadataDocumentUsedBit) !== 0
-  }
+  scanned.end = end
+  scanned.grantType = Guard.grantTypes[grantType]
+  scanned.clientId = (present & clientIdBit) === 0 ? undefined : some
+  scanned.clientIdentifier = (present & clientIdentifierBit) === 0 ? undefined : some
+  scanned.subject = (present & subjectBit) === 0 ? undefined : (empty & subjectBit) === 0 ? some : ""
+  scanned.accessToken = (present & accessTokenBit) === 0 ? undefined : some
+  scanned.refreshToken = (present & refreshTokenBit) === 0 ? undefined : some
+  scanned.clientIdAliasUsed = (isTrue & clientIdAliasUsedBit) !== 0
+  scanned.clientEntityIdUsed = (isTrue & clientEntityIdUsedBit) !== 0
+  scanned.metadataDocumentUsed = (isTrue & metadataDocumentUsedBit) !== 0
+  return scanned
 }

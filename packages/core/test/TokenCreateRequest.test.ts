@@ -7,7 +7,6 @@ import { inspect } from "node:util"
 import * as Guard from "@tokenbatch/core/Guard"
 
 const checkText = TokenCreateRequest.makeCheck()
-const check = (value: unknown) => checkText(JSON.stringify(value, Int64.rawJson) ?? "", value)
 const good = { grantType: "AUTHORIZATION_CODE", clientId: 1, subject: "john", accessToken: "value" }
 const thumbprint = "A".repeat(43)
 

@@ -79,7 +79,10 @@ interface Body {
   ends: Int32Array
 }
 
-/** Buffers that are used again. It grows to as many as are in flight at once, each as large as the largest body it has held. */
+/**
+ * Buffers that are used again. There are as many as are in flight at once, and a new one is as large as the largest body so far and a
+ * little more: one that has to grow leaves behind what it was, which is not collected soon enough to be nothing.
+ */
 export class BodyPool {
   private readonly free: Array<Body> = []
   private expected = 64 * 1024
@@ -89,8 +92,12 @@ export class BodyPool {
   }
 
   give(body: Body): void {
-    if (body.bytes.length > this.expected) this.expected = body.bytes.length
     this.free.push(body)
+  }
+
+  /** Says how large a body has become. */
+  closed(length: number): void {
+    this.expected = Math.max(this.expected, length + (length >> 4))
   }
 }
 
@@ -188,7 +195,7 @@ class Builder {
 
   reserve(body: Body, length: number): void {
     if (length <= body.bytes.length) return
-    const larger = Buffer.allocUnsafeSlow(Math.max(length, body.bytes.length * 2))
+    const larger = Buffer.allocUnsafeSlow(length + (length >> 2))
     body.bytes.copy(larger, 0, 0, this.length)
     body.bytes = larger
   }
@@ -217,6 +224,7 @@ class Builder {
     if (body === undefined) return undefined
     // The comma after the last record becomes the end of the array.
     body.bytes[this.length - 1] = closing
+    this.pool.closed(this.length)
     const batch: Batch = {
       records: this.count,
       withoutAccessToken: this.withoutAccessToken,
