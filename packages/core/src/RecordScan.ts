@@ -19,33 +19,35 @@ import * as Guard from "./Guard.ts"
 // Fields
 // -----------------------------------------------------------------------------
 
-/** What the value of a field must look like. `null` is taken in all of them for the absence of the field. */
-type Kind =
-  | "string"
-  | "nonEmpty"
-  | "boolean"
-  | "int64"
-  | "duration"
-  | "grantType"
-  | "subject"
-  | "thumbprint"
-  | "jsonObject"
-  | "strings"
-  | "properties"
-  | "details"
-  | "elements"
+/** What the value of a field must look like. `null` is taken in all of them for the absence of the field. Numbers, for the sake of a fast switch. */
+const Kind = {
+  string: 0,
+  nonEmpty: 1,
+  boolean: 2,
+  int64: 3,
+  duration: 4,
+  grantType: 5,
+  subject: 6,
+  thumbprint: 7,
+  jsonObject: 8,
+  strings: 9,
+  properties: 10,
+  details: 11,
+  elements: 12
+} as const
+type Kind = (typeof Kind)[keyof typeof Kind]
 
 /** Fields by their names. Required ones come first. */
 interface Shape {
   readonly names: Names
-  readonly kinds: ReadonlyArray<Kind>
+  readonly kinds: Uint8Array
   /** A bit for each required field. */
   readonly required: number
 }
 
 const shape = (fields: Readonly<Record<string, Kind>>, required = 0): Shape => ({
   names: new Names(Object.keys(fields)),
-  kinds: Object.values(fields),
+  kinds: Uint8Array.from(Object.values(fields)),
   required: (1 << required) - 1
 })
 
@@ -101,42 +103,42 @@ class Names {
 }
 
 const fields: Readonly<Record<keyof Guard.Parsed, Kind>> = {
-  grantType: "grantType",
-  clientId: "int64",
-  subject: "subject",
-  scopes: "strings",
-  accessTokenDuration: "duration",
-  refreshTokenDuration: "duration",
-  properties: "properties",
-  clientIdAliasUsed: "boolean",
-  accessToken: "nonEmpty",
-  refreshToken: "nonEmpty",
-  accessTokenPersistent: "boolean",
-  certificateThumbprint: "thumbprint",
-  dpopKeyThumbprint: "nonEmpty",
-  authorizationDetails: "details",
-  resources: "strings",
-  forExternalAttachment: "boolean",
-  jwtAtClaims: "jsonObject",
-  acr: "string",
-  authTime: "int64",
-  clientEntityIdUsed: "boolean",
-  clientIdentifier: "nonEmpty",
-  sessionId: "string",
-  metadataDocumentUsed: "boolean"
+  grantType: Kind.grantType,
+  clientId: Kind.int64,
+  subject: Kind.subject,
+  scopes: Kind.strings,
+  accessTokenDuration: Kind.duration,
+  refreshTokenDuration: Kind.duration,
+  properties: Kind.properties,
+  clientIdAliasUsed: Kind.boolean,
+  accessToken: Kind.nonEmpty,
+  refreshToken: Kind.nonEmpty,
+  accessTokenPersistent: Kind.boolean,
+  certificateThumbprint: Kind.thumbprint,
+  dpopKeyThumbprint: Kind.nonEmpty,
+  authorizationDetails: Kind.details,
+  resources: Kind.strings,
+  forExternalAttachment: Kind.boolean,
+  jwtAtClaims: Kind.jsonObject,
+  acr: Kind.string,
+  authTime: Kind.int64,
+  clientEntityIdUsed: Kind.boolean,
+  clientIdentifier: Kind.nonEmpty,
+  sessionId: Kind.string,
+  metadataDocumentUsed: Kind.boolean
 }
 const record = shape(fields, 1)
-const property = shape({ key: "string", value: "string", hidden: "boolean" })
-const details = shape({ elements: "elements" })
+const property = shape({ key: Kind.string, value: Kind.string, hidden: Kind.boolean })
+const details = shape({ elements: Kind.elements })
 const element = shape(
   {
-    type: "string",
-    locations: "strings",
-    actions: "strings",
-    dataTypes: "strings",
-    identifier: "string",
-    privileges: "strings",
-    otherFields: "jsonObject"
+    type: Kind.string,
+    locations: Kind.strings,
+    actions: Kind.strings,
+    dataTypes: Kind.strings,
+    identifier: Kind.string,
+    privileges: Kind.strings,
+    otherFields: Kind.jsonObject
   },
   1
 )
@@ -166,16 +168,19 @@ const space = (bytes: Uint8Array, at: number): number => {
   return at
 }
 
+/** 1 for each byte that does not stand for itself in a string: its end, an escape, and what has to be escaped. */
+const special = new Uint8Array(256).fill(1, 0, 0x20)
+special[quote] = 1
+special[backslash] = 1
+
 /** The rest of a string. */
 const text = (bytes: Uint8Array, at: number): number => {
   for (;;) {
-    const byte = bytes[at++]!
+    while (special[bytes[at]!] === 0) at++
+    const byte = bytes[at++]
     if (byte === quote) return at
-    if (byte < 0x20) return -1
-    if (byte === backslash) {
-      at = escape(bytes, at)
-      if (at === -1) return -1
-    }
+    at = byte === backslash ? escape(bytes, at) : -1
+    if (at === -1) return -1
   }
 }
 
@@ -194,11 +199,8 @@ const isHex = (byte: number): boolean =>
 
 /** The rest of a string of ASCII without escapes. */
 const plain = (bytes: Uint8Array, at: number): number => {
-  for (;;) {
-    const byte = bytes[at++]!
-    if (byte === quote) return at
-    if (byte < 0x20 || byte > 0x7f || byte === backslash) return -1
-  }
+  while (special[bytes[at]!] === 0 && bytes[at]! < 0x80) at++
+  return bytes[at] === quote ? at + 1 : -1
 }
 
 /** At most so many plain characters. */
@@ -270,39 +272,41 @@ const array = (bytes: Uint8Array, at: number, shape?: Shape): number => {
   }
 }
 
-const value = (bytes: Uint8Array, at: number, kind: Kind, found: Found): number => {
+const value = (bytes: Uint8Array, at: number, kind: number, found: Found): number => {
   const byte = bytes[at]
   if (byte === startOfNull) return isWord(bytes, at, nullWord) ? at + 4 : -1
   switch (kind) {
-    case "string":
+    case Kind.string:
       return byte === quote ? text(bytes, at + 1) : -1
-    case "nonEmpty":
+    case Kind.nonEmpty:
       return byte === quote && bytes[at + 1] !== quote ? text(bytes, at + 1) : -1
-    case "strings":
+    case Kind.strings:
       return array(bytes, at)
-    case "int64":
+    case Kind.int64:
       return integer(bytes, byte === 0x2d ? at + 1 : at)
-    case "duration":
+    case Kind.duration:
       return integer(bytes, at)
-    case "boolean":
+    case Kind.boolean:
       return boolean(bytes, at)
-    case "subject":
+    case Kind.subject:
       return byte === quote ? subject(bytes, at + 1) : -1
-    case "grantType": {
+    case Kind.grantType: {
       const grantType = byte === quote ? grantTypes.find(bytes, at + 1, -1) : -1
       found.grantType = grantType
       return grantType === -1 ? -1 : at + 1 + grantTypes.size(grantType)
     }
-    case "properties":
+    case Kind.properties:
       return array(bytes, at, property)
-    case "details":
+    case Kind.details:
       return object(bytes, at, details, ignored)
-    case "elements":
+    case Kind.elements:
       return array(bytes, at, element)
-    case "thumbprint":
+    case Kind.thumbprint:
       return byte === quote ? thumbprint(bytes, at + 1) : -1
-    case "jsonObject":
+    case Kind.jsonObject:
       return byte === quote ? jsonObject(bytes, at + 1) : -1
+    default:
+      return -1
   }
 }
 

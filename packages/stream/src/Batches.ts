@@ -160,7 +160,6 @@ class Builder {
         if (this.count === body.ends.length) body.ends = grown(body.ends)
         body.ends[this.count++] = length - 1
         this.withoutAccessToken += 1 - keyed[i]!
-        this.addLine(page.file, page.lines[i]!)
         i++
       } while (
         i < count &&
@@ -168,6 +167,7 @@ class Builder {
         starts[i] === ends[i - 1]! + 1 &&
         length + ends[i]! - starts[i]! + 1 <= this.batchBytes
       )
+      this.addLines(page.file, page.lines[first]!, page.lines[i - 1]!)
       this.reserve(body, length + 1)
       const start = starts[first]!
       const shift = this.length - start
@@ -200,10 +200,10 @@ class Builder {
     body.bytes = larger
   }
 
-  addLine(file: string | undefined, line: number): void {
+  addLines(file: string | undefined, from: number, to: number): void {
     const last = this.lines[this.lines.length - 1]
-    if (last !== undefined && last.to === line - 1 && last.file === file) last.to = line
-    else this.lines.push(file === undefined ? { from: line, to: line } : { file, from: line, to: line })
+    if (last !== undefined && last.to === from - 1 && last.file === file) last.to = to
+    else this.lines.push(file === undefined ? { from, to } : { file, from, to })
   }
 
   close(): Portion {
