@@ -31,6 +31,12 @@ type Append = (lines: ReadonlyArray<object>) => Effect.Effect<void, OutputError>
 
 const encoder = new TextEncoder()
 
+const toText = (lines: ReadonlyArray<object>): string => {
+  let text = ""
+  for (const line of lines) text += `${JSON.stringify(line)}\n`
+  return text
+}
+
 /**
  * Creates files for JSON lines, or empties them: none before all of them could be opened. Nobody but its owner can read such a file,
  * whatever it was before. A device or a pipe stays as it is.
@@ -83,12 +89,7 @@ export const create = Effect.fnUntraced(function* <K extends string>(
       )
     }
     appends[key] = (lines) =>
-      lines.length === 0
-        ? Effect.void
-        : Effect.mapError(
-            file.writeAll(encoder.encode(lines.map((line) => `${JSON.stringify(line)}\n`).join(""))),
-            failed
-          )
+      lines.length === 0 ? Effect.void : Effect.mapError(file.writeAll(encoder.encode(toText(lines))), failed)
   }
   const commit = Effect.forEach(
     opened.filter(([, { path, place }]) => path !== place),
@@ -187,14 +188,13 @@ export const resultsOf = (event: RunEvent.RunEvent): ReadonlyArray<object> => {
       return ofLines(lines, { end, batch, code, message, ...(assumed === undefined ? undefined : { assumed }) })
     }
     default:
-      return RunEvent.rejectionsOf(event).map(({ field, file, line, reason }) => ({
-        ...(file === undefined ? undefined : { file }),
-        from: line,
-        to: line,
-        end: "rejected",
-        code: "REJECTED",
-        message: field === undefined ? reason : `${field} ${reason}`
-      }))
+      return RunEvent.rejectionsOf(event).map(({ field, file, line, reason }) => {
+        const message = field === undefined ? reason : `${field} ${reason}`
+        // Whole objects, and none put together: there may be one for each line of the input.
+        return file === undefined
+          ? { from: line, to: line, end: "rejected", code: "REJECTED", message }
+          : { file, from: line, to: line, end: "rejected", code: "REJECTED", message }
+      })
   }
 }
 

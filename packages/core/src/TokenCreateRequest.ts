@@ -453,10 +453,15 @@ export interface CheckOptions {
   readonly requireAccessToken?: boolean | undefined
 }
 
-const isInt64Field = (name: unknown): boolean => int64Fields.some((field) => field === name)
-
 /** A number of so many digits may have been rounded out of the range of an int64, or into it. */
 const manyDigits = /\d{19}/
+
+/** Whether a field was refused for a number whose digits may tell otherwise. */
+const mayBeRounded = (text: string, value: unknown, field: PropertyKey | undefined): boolean => {
+  if (!int64Fields.some((name) => name === field)) return false
+  const number = (value as Guard.Parsed)[field as keyof Guard.Parsed]
+  return typeof number === "number" && !Number.isSafeInteger(number) && manyDigits.test(text)
+}
 
 /**
  * Makes the check of one line, given the text and what `JSON.parse` made of it: `undefined` for a record, or the first reason why it is
@@ -479,7 +484,7 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   }
   return (text: string, value: unknown): Violation | undefined => {
     const broken = check(text, value)
-    return broken !== undefined && isInt64Field(broken.path[0]) && manyDigits.test(text)
+    return broken !== undefined && mayBeRounded(text, value, broken.path[0])
       ? check(text, JSON.parse(text, reviver))
       : broken
   }

@@ -29,7 +29,8 @@ class Scanner {
   }
 
   space(): void {
-    this.position = endOf(spaces, this.text, this.position)
+    let c = this.text.charCodeAt(this.position)
+    while (c === 0x20 || c === 0x09 || c === 0x0d || c === 0x0a) c = this.text.charCodeAt(++this.position)
   }
 
   /** Reads one value. `depth` is how much of the path leads here, or -1 off the path. */
@@ -121,7 +122,6 @@ class Scanner {
   }
 }
 
-const spaces = /[ \t\r\n]*/y
 const scalar = /true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?/y
 // oxlint-disable-next-line no-control-regex -- they are what JSON does not allow here
 const plain = /[^"\\\u0000-\u001f]*/y
@@ -157,6 +157,8 @@ export const findMalformed = (text: string): Malformed =>
 
 /** The column, from 1, of the value at a path in well-formed JSON; the column of the outermost value where there is none. */
 export const findColumn = (text: string, path: ReadonlyArray<PropertyKey>): number => {
+  const unique = path.length === 1 ? findUnique(text, String(path[0])) : undefined
+  if (unique !== undefined) return unique
   for (let length = path.length; length >= 0; length--) {
     const scanner = new Scanner(text, path.slice(0, length))
     run(scanner)
@@ -164,3 +166,17 @@ export const findColumn = (text: string, path: ReadonlyArray<PropertyKey>): numb
   }
   return 1
 }
+
+/**
+ * The column of a field of the outermost object, known to be there, where its name stands in the text once only: then it needs no scanner.
+ * In a text without escapes a name in quotes is a name or a whole string, and a colon after it tells.
+ */
+const findUnique = (text: string, name: string): number | undefined => {
+  const quoted = `"${name}"`
+  const at = text.indexOf(quoted)
+  if (at === -1 || text.includes(quoted, at + 1) || text.includes("\\")) return undefined
+  const value = endOf(colon, text, at + quoted.length)
+  return value === at + quoted.length ? undefined : value + 1
+}
+
+const colon = /[ \t\r]*:[ \t\r]*/y

@@ -328,12 +328,11 @@ class Framer {
     }
     const violation = this.check(text, value)
     if (violation !== undefined) {
-      const field = TokenCreateRequest.formatPath(violation.path)
-      return this.rejectLine(bytes, start, end, {
-        reason: violation.message,
-        ...(field === "" ? undefined : { field }),
-        column: findColumn(text, violation.path)
-      })
+      const { message: reason, path } = violation
+      // What is missing has no place of its own.
+      const column = findColumn(text, path.length > 0 && Object.hasOwn(value as object, path[0]!) ? path : [])
+      const field = TokenCreateRequest.formatPath(path)
+      return this.rejectLine(bytes, start, end, field === "" ? { reason, column } : { reason, field, column })
     }
     this.take(start, end, (value as { readonly accessToken?: unknown }).accessToken != null)
   }

@@ -114,6 +114,11 @@ describe("JsonScan", () => {
   it.prop("finds the column of any value", { value: Json, names: Schema.Array(Schema.String) }, ({ names, value }) => {
     const object = Object.fromEntries([...names.map((name, i) => [name, i] as const), ["here", [0, { there: value }]]])
     const text = JSON.stringify(object, undefined, 1)
+    for (const name of names) {
+      const column = findColumn(text, [name])
+      assert.isTrue(text.slice(column - 1).startsWith(JSON.stringify(object[name], undefined, 1).slice(0, 1)), name)
+      assert.isTrue(text.slice(0, column - 1).endsWith(`\n ${JSON.stringify(name)}: `), name)
+    }
     const at = findColumn(text, ["here", 1, "there"]) - 1
     assert.isTrue(text.slice(at).startsWith(JSON.stringify(value, undefined, 1).slice(0, 1)))
     assert.isTrue(text.slice(0, at).endsWith('"there": '))
@@ -130,7 +135,8 @@ describe("JsonScan", () => {
   it("finds what lies before a nesting without end", () => {
     const deep = `{"a":1,"deep":${"[".repeat(5000)}${"]".repeat(5000)},"z":2}`
     assert.strictEqual(findColumn(deep, ["a"]), 6)
-    assert.strictEqual(findColumn(deep, ["z"]), 1)
+    assert.strictEqual(findColumn(deep, ["z"]), deep.indexOf('"z":') + 5)
+    assert.strictEqual(findColumn(deep, ["y"]), 1)
   })
 
   it("finds the column of a field's value, or of the nearest thing around it", () => {
