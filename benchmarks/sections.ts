@@ -30,12 +30,24 @@ const values = script("values.ts")
 /** The command line, as it was built. */
 export const program = { folder: join(cache, "program"), file: join(cache, "program", "tokenbatch.mjs") }
 
-/** The flags of Node that the program starts with, out of its own first line. */
-const launcherFlags = (): ReadonlyArray<string> => {
+/** How the program starts, out of its own first line: environment variables and flags of Node. */
+const launcher = (): { readonly env: Readonly<Record<string, string>>; readonly flags: ReadonlyArray<string> } => {
   const firstLine = readFileSync(program.file, "utf8").split("\n", 1)[0]!
-  const flags = /^#!.*\bnode\b(.*)$/.exec(firstLine)?.[1]
-  if (flags === undefined) throw new Error(`${program.file} does not begin with how Node is to start it`)
-  return flags.split(" ").filter((flag) => flag !== "")
+  const [, variables, flags] = /^#!\S+ -S (.*)\bnode\b(.*)$/.exec(firstLine) ?? []
+  if (variables === undefined || flags === undefined) {
+    throw new Error(`${program.file} does not begin with how Node is to start it`)
+  }
+  const words = (text: string) => text.split(" ").filter((word) => word !== "")
+  return {
+    env: Object.fromEntries(words(variables).map((word) => word.split("=", 2) as [string, string])),
+    flags: words(flags)
+  }
+}
+
+/** The program as its launcher starts it. */
+const launched = (args: ReadonlyArray<string>): Pick<Candidate, "args" | "env"> => {
+  const { env, flags } = launcher()
+  return { args: [...flags, ...args], env }
 }
 
 /** Arguments of a run of the command line, but for its files. */
@@ -59,7 +71,7 @@ const parsing = (file: string, { baseUrl }: Settings, batchSize = batch): Candid
 
 const commandLine = (file: string, batchSize = batch): Candidate => ({
   name: "tokenbatch, the command line",
-  args: [...launcherFlags(), ...create(batchSize), file]
+  ...launched([...create(batchSize), file])
 })
 
 const costs = (title: string, records: number) => ({
@@ -86,7 +98,7 @@ const main = async (settings: Settings): Promise<Section> => {
       { ...against, ...commandLine(file) },
       {
         ...against,
-        name: `tokenbatch, the command line without ${launcherFlags().join(" ")}`,
+        name: "tokenbatch, the command line without its launcher's flags",
         args: [...create(batch), file]
       }
     ],
@@ -150,7 +162,7 @@ const shapes = async (settings: Settings): Promise<Section> => {
       { name, args: [floor, file, settings.baseUrl, String(batch), isRejected ? "try" : "parse"] },
       {
         name: `tokenbatch: ${what}`,
-        args: [...launcherFlags(), ...create(batch, "--keep-going"), file],
+        ...launched([...create(batch, "--keep-going"), file]),
         reference: name,
         exitCode: isRejected ? 1 : 0
       }
@@ -178,8 +190,8 @@ const gzip = async (settings: Settings): Promise<Section> => {
   const rows = measure(
     [
       // With the journal that a run of a file has anyway.
-      { name, args: [...launcherFlags(), ...create(batch, "--journal"), "-"], gunzip: file },
-      { name: "tokenbatch create FILE.gz", args: [...launcherFlags(), ...create(batch), file], reference: name },
+      { name, ...launched([...create(batch, "--journal"), "-"]), gunzip: file },
+      { name: "tokenbatch create FILE.gz", ...launched([...create(batch), file]), reference: name },
       {
         name: "gzip -dc FILE.gz | floor, with JSON.parse",
         args: [floor, "-", baseUrl, String(batch), "parse"],
@@ -245,12 +257,11 @@ const typed = async (settings: Settings): Promise<Section> => {
 const startup = async (settings: Settings): Promise<Section> => {
   const rounds = Math.max(settings.rounds, 15)
   const line = await input("plain", 1)
-  const start = [...launcherFlags(), program.file]
   const results = measure(
     [
       { name: "node -e 0", args: ["-e", "0"] },
-      { name: "tokenbatch --help", args: [...start, "--help"] },
-      { name: "tokenbatch validate, of one line", args: [...start, "validate", "--quiet", line] }
+      { name: "tokenbatch --help", ...launched([program.file, "--help"]) },
+      { name: "tokenbatch validate, of one line", ...launched([program.file, "validate", "--quiet", line]) }
     ],
     { ...settings, rounds }
   )

@@ -4,6 +4,7 @@
  * `BENCH_HOLD_MS=N` holds each batch for so long before it is answered, so that as many are really in flight as may be.
  * `BENCH_CHUNKED=1` leaves out `Content-Length`, as a proxy may.
  */
+import { randomUUID } from "node:crypto"
 import { createServer } from "node:http"
 import { setTimeout as sleep } from "node:timers/promises"
 
@@ -13,7 +14,6 @@ const workTime = 50
 
 /** When each batch was taken that has not been called done. */
 const accepted = new Map<string, number>()
-let batches = 0
 
 const server = createServer((request, response) => {
   const answer = (value: object) => {
@@ -29,7 +29,7 @@ const server = createServer((request, response) => {
   }
   request.on("data", () => {})
   request.on("end", async () => {
-    const requestId = `request-${++batches}`
+    const requestId = randomUUID()
     if (hold > 0) await sleep(hold)
     accepted.set(requestId, Date.now())
     answer({ resultCode: "BENCH", requestId })

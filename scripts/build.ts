@@ -19,7 +19,7 @@ run("tsc", "--build", "--force", ...packages.map((name) => `packages/${name}`))
 // For the whole process, docs/performance.md has the figures: a young generation that is small, an old one that is collected before it
 // has grown, and one arena to allocate from, so that what a run holds is what its batches need.
 const banner =
-  "#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4 --initial-old-space-size=16 --heap-growing-percent=10"
+  "#!/usr/bin/env -S MALLOC_ARENA_MAX=1 node --max-semi-space-size=4 --initial-old-space-size=32 --heap-growing-percent=10"
 
 /** The package that a bundled module came out of, by its folder. */
 const bundled = new Set<string>()
