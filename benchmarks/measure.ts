@@ -24,8 +24,6 @@ export interface Candidate {
   readonly name: string
   /** Arguments of Node. */
   readonly args: ReadonlyArray<string>
-  /** Environment variables that it starts with, besides those of all. */
-  readonly env?: Readonly<Record<string, string>>
   /** A file that `gzip -dc` writes to its standard input. The CPU time is then that of both, the memory still Node's. */
   readonly gunzip?: string
   /** The candidate whose CPU time is 1. */
@@ -72,7 +70,7 @@ const childrenSeconds = (times: string): number => {
   return user! + system!
 }
 
-const run = ({ args, env, exitCode = 0, gunzip, name }: Candidate, baseUrl: string): Usage => {
+const run = ({ args, exitCode = 0, gunzip, name }: Candidate, baseUrl: string): Usage => {
   for (const left of [journal, state, usageFile]) rmSync(left, { recursive: true, force: true })
   const node = [process.execPath, "--import", usageModule, ...args]
   const [command, ...rest] = gunzip === undefined ? node : ["bash", "-c", pipe, "bash", gunzip, ...node]
@@ -82,7 +80,6 @@ const run = ({ args, env, exitCode = 0, gunzip, name }: Candidate, baseUrl: stri
     stdio: ["ignore", "ignore", "pipe", "pipe"],
     env: {
       ...process.env,
-      ...env,
       NODE_COMPILE_CACHE: join(cache, "compiled"),
       BENCH_USAGE: usageFile,
       XDG_STATE_HOME: state,

@@ -30,24 +30,12 @@ const values = script("values.ts")
 /** The command line, as it was built. */
 export const program = { folder: join(cache, "program"), file: join(cache, "program", "tokenbatch.mjs") }
 
-/** How the program starts, out of its own first line: environment variables and flags of Node. */
-const launcher = (): { readonly env: Readonly<Record<string, string>>; readonly flags: ReadonlyArray<string> } => {
+/** The program as its launcher starts it, with the flags of Node that its first line names. */
+const launched = (args: ReadonlyArray<string>): Pick<Candidate, "args"> => {
   const firstLine = readFileSync(program.file, "utf8").split("\n", 1)[0]!
-  const [, variables, flags] = /^#!\S+ -S (.*)\bnode\b(.*)$/.exec(firstLine) ?? []
-  if (variables === undefined || flags === undefined) {
-    throw new Error(`${program.file} does not begin with how Node is to start it`)
-  }
-  const words = (text: string) => text.split(" ").filter((word) => word !== "")
-  return {
-    env: Object.fromEntries(words(variables).map((word) => word.split("=", 2) as [string, string])),
-    flags: words(flags)
-  }
-}
-
-/** The program as its launcher starts it. */
-const launched = (args: ReadonlyArray<string>): Pick<Candidate, "args" | "env"> => {
-  const { env, flags } = launcher()
-  return { args: [...flags, ...args], env }
+  const flags = /^#!.*\bnode\b(.*)$/.exec(firstLine)?.[1]
+  if (flags === undefined) throw new Error(`${program.file} does not begin with how Node is to start it`)
+  return { args: [...flags.split(" ").filter((flag) => flag !== ""), ...args] }
 }
 
 /** Arguments of a run of the command line, but for its files. */

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --max-semi-space-size=4
+#!/usr/bin/env -S node --max-semi-space-size=4 --initial-old-space-size=32 --heap-growing-percent=50
 // In a checkout: runs what was built, where that is newer than the sources, and the sources themselves otherwise.
 import { existsSync, readdirSync, statSync } from "node:fs"
 

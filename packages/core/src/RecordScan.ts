@@ -8,10 +8,14 @@
  *
  * ## Where the time goes
  *
- * 0.9 µs for a line of 360 bytes, against 1.4 for `JSON.parse` and 1.9 with a check of what it has made, and nothing that has to be
- * collected afterwards: that was another 0.3. Two thirds of it are the reading of each byte, once. Names are
- * found by trying the one that came next in the line before: the lines of a file mostly name their fields in one order. Reading four
- * bytes at a time is a tenth faster, and not worth how it looks.
+ * 0.7 µs for a line of 360 bytes, where `JSON.parse` takes 1.1 to 1.4 and the check of what it makes another 0.3, and nothing is left to
+ * be collected. Two thirds are the reading of each byte, once. What profiles have taught:
+ *
+ * - Names are found by trying the one that came next in the line before: the lines of a file mostly name their fields in one order.
+ * - All names stand in one array, which the engine knows the place of; an array for each name costs a sixth more.
+ * - A table says which bytes end the plain part of a string: one look in place of three comparisons.
+ * - The bits of fields are constants. Read from an object of numbers, they had this function optimised anew without end.
+ * - Four bytes at a time is a twentieth faster, and not worth how it looks.
  */
 import * as Guard from "./Guard.ts"
 

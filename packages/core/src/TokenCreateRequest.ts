@@ -5,8 +5,9 @@
  *
  * - {@link TokenCreateRequest}: the typed model. Token values are `Redacted`, int64 fields may be bigints.
  * - {@link toJson}: a typed value as the JSON text that the service takes, digit for digit.
- * - {@link makeCheck}: what an input line must hold, over the output of `JSON.parse`. Built for millions of lines: a guard
- *   says yes or no without making anything, and only what it refuses is decoded to find the reason.
+ * - {@link makeScan}: whether a line certainly is a record, by its bytes. Built for millions of lines, most of which are not parsed.
+ * - {@link makeCheck}: what an input line must hold, over the output of `JSON.parse`, for the others: a guard says yes or no without
+ *   making anything, and only what it refuses is decoded to find the reason.
  *
  * `null` in an optional field means its absence. Unknown fields are refused unless asked for: the service ignores them, so a
  * misspelt `accessToken` would create a token that nobody knows.
@@ -465,7 +466,7 @@ const mayBeRounded = (text: string, value: unknown, field: PropertyKey | undefin
 
 /**
  * Makes the check of one line, given the text and what `JSON.parse` made of it: `undefined` for a record, or the first reason why it is
- * none. Costs a fifth of a microsecond where there is nothing to say.
+ * none.
  */
 export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}) => {
   const check = (text: string, value: unknown): Violation | undefined => {
