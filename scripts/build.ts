@@ -16,9 +16,9 @@ const run = (command: string, ...args: ReadonlyArray<string>) => {
 for (const name of [...packages, "cli"]) rmSync(`packages/${name}/dist`, { recursive: true, force: true })
 run("tsc", "--build", "--force", ...packages.map((name) => `packages/${name}`))
 
-// For the whole process, docs/performance.md has the figures: a young generation that is small, and an old one that is collected before it
-// has grown, so that what a run holds is what its batches need.
-const banner = "#!/usr/bin/env -S node --max-semi-space-size=4 --initial-old-space-size=32 --heap-growing-percent=50"
+// As it starts in a checkout, with Node's flags for the whole process (docs/performance.md has the figures): a young generation that is
+// small, and an old one that is collected before it has grown, so that what a run holds is what its batches need.
+const banner = readFileSync("packages/cli/bin/tokenbatch.mjs", "utf8").split("\n", 1)[0]!
 
 /** The package that a bundled module came out of, by its folder. */
 const bundled = new Set<string>()

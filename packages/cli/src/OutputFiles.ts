@@ -190,7 +190,7 @@ export const resultsOf = (event: RunEvent.RunEvent): ReadonlyArray<object> => {
     default:
       return RunEvent.rejectionsOf(event).map(({ field, file, line, reason }) => {
         const message = field === undefined ? reason : `${field} ${reason}`
-        // Whole objects, and none put together: there may be one for each line of the input.
+        // No spread: there may be one for each line of the input.
         return file === undefined
           ? { from: line, to: line, end: "rejected", code: "REJECTED", message }
           : { file, from: line, to: line, end: "rejected", code: "REJECTED", message }

@@ -136,17 +136,18 @@ const readBodyOfUnknownSize = (response: HttpClientResponse.HttpClientResponse):
   Effect.suspend(() => {
     const chunks: Array<Uint8Array> = []
     let size = 0
-    // By what was pulled: a stage for each chunk would cost more than all the rest of an answer.
-    return Stream.runForEachArray(response.stream, (pulled) => {
-      for (const chunk of pulled) {
+    // All chunks that are there at once: an effect for each would cost more than all the rest of an answer.
+    return Stream.runForEachArray(response.stream, (arrived) => {
+      for (const chunk of arrived) {
         chunks.push(chunk)
         size += chunk.byteLength
+        if (size > maxBodySize) return Effect.fail("too large" as const)
       }
-      return size > maxBodySize ? Effect.fail("too large" as const) : Effect.void
+      return Effect.void
     }).pipe(
       Effect.match({
-        onFailure: (error) =>
-          error === "too large"
+        onFailure: () =>
+          size > maxBodySize
             ? { text: decodeText(chunks.slice(0, 1)), broken: "a body of more than 1 MiB" }
             : { text: decodeText(chunks), broken: brokenOff },
         onSuccess: () => ({ text: decodeText(chunks) })

@@ -95,7 +95,7 @@ export const tokenValues = (body: Uint8Array): ReadonlyArray<string> => {
 
 /**
  * Whether a text stands somewhere in bytes of UTF-8, as it is. By Horspool's algorithm (R. N. Horspool, Practical fast searching in
- * strings, 1980), which looks at few of the bytes: a body is too large to make a string of for every answer.
+ * strings, 1980), which looks at few of the bytes: a body is too large to make a string of for every answer, and not every platform has a `Buffer`.
  */
 export const standsIn = (bytes: Uint8Array, text: string): boolean => {
   const wanted = new TextEncoder().encode(text)

@@ -98,7 +98,7 @@ export const stateOf = (result: string | null | undefined, batchKind?: string | 
   }
 }
 
-/** The words that the service is documented to say, which are no echo of anything. */
+/** The words that the service is documented to say: no echo of anything, and in most answers, so that nothing is looked for in those. */
 const documented: ReadonlySet<string> = new Set(["SUCCEEDED", "FAILED", "CREATE"])
 
 /**

@@ -1,11 +1,12 @@
 /**
  * The record: what the service needs to know to create one token (`token_create_request` in its OpenAPI description).
  *
- * One map of fields and one function of rules between them, and everything else is derived:
+ * One map of fields and one function of rules between them. The schemas are derived from the map; what has to be fast names the fields once more
+ * (`Guard`, `RecordBytes`), and tests hold it against the schemas, both ways:
  *
  * - {@link TokenCreateRequest}: the typed model. Token values are `Redacted`, int64 fields may be bigints.
  * - {@link toJson}: a typed value as the JSON text that the service takes, digit for digit.
- * - {@link makeScan}: whether a line certainly is a record, by its bytes. Built for millions of lines, most of which are not parsed.
+ * - {@link makeRecogniser}: whether a line certainly is a record, by its bytes. Built for millions of lines, most of which are not parsed.
  * - {@link makeCheck}: what an input line must hold, over the output of `JSON.parse`, for the others: a guard says yes or no without
  *   making anything, and only what it refuses is decoded to find the reason.
  *
@@ -24,7 +25,7 @@ import * as SchemaParser from "effect/SchemaParser"
 import * as Struct from "effect/Struct"
 import * as Guard from "./Guard.ts"
 import { Int64, Int64FromJson, isInt64, isInt64Number, rawJson, reviver } from "./Int64.ts"
-import * as RecordScan from "./RecordScan.ts"
+import * as RecordBytes from "./RecordBytes.ts"
 
 const grantTypeExpected = `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
 const refreshTokenRefused = "REFRESH_TOKEN cannot be created: name the grant type that the token first came from"
@@ -135,33 +136,26 @@ export const formatPath = (path: ReadonlyArray<PropertyKey>): string =>
 const violation = (field: string, message: string): Violation => ({ path: [field], message })
 
 /** The rules between fields. */
-const ruleBroken = (record: RecordScan.Summary): Violation | undefined => {
-  const grantType = record.grantType
+const ruleBroken = (facts: RecordBytes.Facts): Violation | undefined => {
+  const { clientEntityIdUsed, clientIdAliasUsed, grantType, metadataDocumentUsed } = facts
   if (grantType === "REFRESH_TOKEN") {
     return violation("grantType", refreshTokenRefused)
   }
-  if (record.clientId == null && record.clientIdentifier == null) {
+  if (!facts.hasClient) {
     return violation("clientId", "is required (or clientIdentifier in its place)")
   }
-  if (
-    (record.subject == null || record.subject === "") &&
-    grantType !== "CLIENT_CREDENTIALS" &&
-    grantType !== "JWT_BEARER"
-  ) {
+  if (!facts.hasSubject && grantType !== "CLIENT_CREDENTIALS" && grantType !== "JWT_BEARER") {
     return violation("subject", `is required for grant type ${String(grantType)}`)
   }
-  if (record.refreshToken != null && (grantType === "CLIENT_CREDENTIALS" || grantType === "IMPLICIT")) {
+  if (facts.hasRefreshToken && (grantType === "CLIENT_CREDENTIALS" || grantType === "IMPLICIT")) {
     return violation("refreshToken", `cannot be given: grant type ${grantType} has no refresh token`)
   }
   if (
-    (record.clientIdAliasUsed === true &&
-      (record.clientEntityIdUsed === true || record.metadataDocumentUsed === true)) ||
-    (record.clientEntityIdUsed === true && record.metadataDocumentUsed === true)
+    (clientIdAliasUsed && (clientEntityIdUsed || metadataDocumentUsed)) ||
+    (clientEntityIdUsed && metadataDocumentUsed)
   ) {
     return violation(
-      record.clientIdAliasUsed === true && record.clientEntityIdUsed === true
-        ? "clientEntityIdUsed"
-        : "metadataDocumentUsed",
+      clientIdAliasUsed && clientEntityIdUsed ? "clientEntityIdUsed" : "metadataDocumentUsed",
       "only one of clientIdAliasUsed, clientEntityIdUsed and metadataDocumentUsed may be true"
     )
   }
@@ -216,7 +210,7 @@ export const TokenCreateRequest = Schema.Struct({
   .check(
     Schema.makeFilter(
       (record: Guard.Parsed) => {
-        const broken = ruleBroken(record)
+        const broken = ruleBroken(RecordBytes.factsOf(record))
         return broken === undefined ? undefined : { path: broken.path, issue: broken.message }
       },
       { toJsonSchema: () => [{}, true] }
@@ -301,6 +295,8 @@ const bare = (name: string) => name.toLowerCase().replace(/[_-]/g, "")
 
 /** For a name that is none of the known ones, the one that is most like it, if any is. */
 const nearest = (name: string, known: ReadonlySet<string>): string | undefined => {
+  // None of ours is half as long, and what is remembered has to stay small.
+  if (name.length > 40) return undefined
   let found = nearestFound.get(known)
   if (found === undefined) nearestFound.set(known, (found = new Map()))
   if (found.has(name)) return found.get(name)
@@ -316,8 +312,9 @@ const nearestFound = new WeakMap<ReadonlySet<string>, Map<string, string | undef
 const findNearest = (name: string, known: ReadonlySet<string>): string | undefined => {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(name.length / 4)) + 1
+  const wanted = bare(name)
   for (const candidate of known) {
-    const d = distance(bare(name), bare(candidate), bestDistance)
+    const d = distance(wanted, bare(candidate), bestDistance)
     if (d < bestDistance) {
       best = candidate
       bestDistance = d
@@ -349,7 +346,7 @@ const unknownIn = (
     if (!known.has(name)) {
       const suggestion = nearest(name, known)
       // A name of any length and content can stand there, even a token value: only one that looks like a field's is repeated.
-      const shown = suggestion !== undefined && name.length <= 40 ? name : undefined
+      const shown = suggestion === undefined ? undefined : name
       return {
         path: shown === undefined ? path : [...path, shown],
         message:
@@ -475,10 +472,10 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
         ? { path: [], message: "expected a JSON object" }
         : explain(text, value, allowUnknownFields)
     }
-    const record = value as Guard.Parsed
+    const facts = RecordBytes.factsOf(value as Guard.Parsed)
     return (
-      ruleBroken(record) ??
-      (requireAccessToken && record.accessToken == null
+      ruleBroken(facts) ??
+      (requireAccessToken && !facts.hasAccessToken
         ? violation("accessToken", "is required here: without it nobody will know the token's value")
         : undefined)
     )
@@ -491,26 +488,16 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   }
 }
 
-/** A line that certainly is a record. */
-export interface KnownLine {
-  /** Where its newline stands. */
-  readonly end: number
-  /** Whether it carries its own access token. */
-  readonly keyed: boolean
-}
-
 /**
  * Makes the test that comes before parsing, for lines as bytes of UTF-8: whether the line that begins at `start` certainly is a record.
  * `undefined` where it has to be parsed to know. Costs less than parsing alone, and makes nothing: what it gives is valid until the next
  * line is looked at. The bytes have to end with a newline.
  */
-export const makeScan = ({ requireAccessToken = false }: CheckOptions = {}) => {
-  const known = { end: 0, keyed: false }
-  return (bytes: Uint8Array, start: number): KnownLine | undefined => {
-    const record = RecordScan.scan(bytes, start)
-    if (record === undefined || ruleBroken(record) !== undefined) return undefined
-    known.end = record.end
-    known.keyed = record.accessToken !== undefined
-    return known.keyed || !requireAccessToken ? known : undefined
+export const makeRecogniser =
+  ({ requireAccessToken = false }: CheckOptions = {}) =>
+  (bytes: Uint8Array, start: number): RecordBytes.Recognised | undefined => {
+    const record = RecordBytes.recognise(bytes, start)
+    return record !== undefined && ruleBroken(record) === undefined && (record.hasAccessToken || !requireAccessToken)
+      ? record
+      : undefined
   }
-}

@@ -433,13 +433,13 @@ describe("TokenCreateRequest", () => {
     }
   })
 
-  const scan = TokenCreateRequest.makeScan()
+  const scan = TokenCreateRequest.makeRecogniser()
   const scanText = (text: string, scanner = scan) => {
     const bytes = Buffer.from(`{"before":1}\n${text}\n{"after":1}\n`)
     const known = scanner(bytes, bytes.indexOf("\n") + 1)
     if (known === undefined) return undefined
     assert.strictEqual(known.end, bytes.lastIndexOf("\n", -2))
-    return known.keyed ? "keyed" : "keyless"
+    return known.hasAccessToken ? "keyed" : "keyless"
   }
   /** What the scan has to say, or nothing: from the parsed line. */
   const expected = (text: string, options?: TokenCreateRequest.CheckOptions) => {
@@ -468,7 +468,7 @@ describe("TokenCreateRequest", () => {
         const known = Object.values(record).includes(2 ** 63) ? undefined : expected(text)
         assert.strictEqual(scanText(text), known, text)
         assert.strictEqual(
-          scanText(text, TokenCreateRequest.makeScan({ requireAccessToken: true })),
+          scanText(text, TokenCreateRequest.makeRecogniser({ requireAccessToken: true })),
           known === "keyless" ? undefined : known,
           text
         )
@@ -508,11 +508,30 @@ describe("TokenCreateRequest", () => {
     { arbitrary: { runs: 400 } }
   )
 
-  it.each(optionalFields)("knows a record with null in %s, or the largest value it may have", (field) => {
+  it.each(optionalFields)("recognises a record with null in %s", (field) => {
     const text = JSON.stringify({ ...valid, grantType: "JWT_BEARER", [field]: null })
     assert.isDefined(scanText(text))
     assert.strictEqual(scanText(text), expected(text))
-    assert.isDefined(scanText(text.replace("26837717140341", `-8${"9".repeat(18)}`)))
+  })
+
+  it("recognises what is just within bounds, and nothing beyond", () => {
+    const text = JSON.stringify({ ...good, certificateThumbprint: thumbprint, authTime: 1 })
+    for (const [within, beyond] of [
+      ['"subject":"' + "x".repeat(100), '"subject":"' + "x".repeat(101)],
+      ['"subject":"\x7f', '"subject":"\x80'],
+      [`"certificateThumbprint":"${"-_".repeat(21)}9`, `"certificateThumbprint":"${"A".repeat(42)}`],
+      [`"certificateThumbprint":"${"z".repeat(43)}`, `"certificateThumbprint":"${"A".repeat(44)}`],
+      [`"authTime":-8${"9".repeat(18)}`, `"authTime":${2n ** 63n}`],
+      ['"authTime":-0', '"authTime":01'],
+      ['"accessToken":" ', '"accessToken":"'],
+      ['"authTime":0', '"authTime":0x1']
+    ] as const) {
+      const put = (what: string) => text.replace(new RegExp(`${/^"\w+":/.exec(what)![0]}("[^"]*|\\d+)`), () => what)
+      assert.isDefined(scanText(put(within)), put(within))
+      assert.strictEqual(scanText(put(within)), expected(put(within)), put(within))
+      assert.isUndefined(scanText(put(beyond)), put(beyond))
+      assert.isUndefined(expected(put(beyond)), put(beyond))
+    }
   })
 
   it("leaves to the parser what has to be looked at twice", () => {

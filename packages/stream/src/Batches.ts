@@ -6,7 +6,7 @@
  * records, if there are any. So "read so far" is one offset.
  *
  * A batch's body is one contiguous buffer: `[`, runs of whole lines copied in, the newlines between them turned into commas, `]`. The
- * buffer is on loan from a {@link BodyPool} and goes back with `release`: allocating and collecting a body per batch costs more than
+ * buffer is on loan from a `BodyPool` and goes back with `release`: allocating and collecting a body per batch costs more than
  * copying it.
  */
 import * as Effect from "effect/Effect"
@@ -83,7 +83,7 @@ interface Body {
  * Buffers that are used again. There are as many as are in flight at once, and a new one is as large as the largest body so far and a
  * little more: one that has to grow leaves behind what it was, which is not collected soon enough to be nothing.
  */
-export class BodyPool {
+class BodyPool {
   private readonly free: Array<Body> = []
   private expected = 64 * 1024
 
@@ -96,7 +96,7 @@ export class BodyPool {
   }
 
   /** Says how large a body has become. */
-  closed(length: number): void {
+  expect(length: number): void {
     this.expected = Math.max(this.expected, length + (length >> 4))
   }
 }
@@ -224,7 +224,7 @@ class Builder {
     if (body === undefined) return undefined
     // The comma after the last record becomes the end of the array.
     body.bytes[this.length - 1] = closing
-    this.pool.closed(this.length)
+    this.pool.expect(this.length)
     const batch: Batch = {
       records: this.count,
       withoutAccessToken: this.withoutAccessToken,

@@ -155,7 +155,10 @@ const run = (scanner: Scanner): Malformed | undefined => {
 export const findMalformed = (text: string): Malformed =>
   run(new Scanner(text, undefined)) ?? { column: 1, reason: "is not JSON" }
 
-/** The column, from 1, of the value at a path in well-formed JSON; the column of the outermost value where there is none. */
+/**
+ * The column, from 1, of the value at a path in well-formed JSON; where there is none, of the innermost value on the way. What the path
+ * begins with, if anything, is a field of the outermost object.
+ */
 export const findColumn = (text: string, path: ReadonlyArray<PropertyKey>): number => {
   const unique = path.length === 1 ? findUnique(text, String(path[0])) : undefined
   if (unique !== undefined) return unique

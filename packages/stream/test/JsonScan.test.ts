@@ -132,6 +132,17 @@ describe("JsonScan", () => {
     assert.strictEqual(findColumn('{"a":1,"a":{"b":2},"a":{"b":3}}', ["a", "b"]), 29)
   })
 
+  it.each([
+    ['{"b":{"a":1},"a":2}', "a", 18],
+    ['{"x":"a","a":1}', "a", 14],
+    ['{"x":"a" , "a" :\t1}', "a", 18],
+    ['{"a":1,"a":2}', "a", 12],
+    ['{"x":"\\"a\\":","a":3}', "a", 19],
+    ['{"x\\"":1,"b":"x"}', 'x"', 8]
+  ])("finds in %s the field %s", (text, name, column) => {
+    assert.strictEqual(findColumn(text, [name]), column)
+  })
+
   it("finds what lies before a nesting without end", () => {
     const deep = `{"a":1,"deep":${"[".repeat(5000)}${"]".repeat(5000)},"z":2}`
     assert.strictEqual(findColumn(deep, ["a"]), 6)

@@ -2,20 +2,21 @@
  * Says of the bytes of a line that they certainly are a record, and nothing else: the test that millions of lines go through.
  *
  * It makes no values: it reads the line once, byte by byte, as the grammar of JSON (RFC 8259) narrowed down to the fields that we know.
- * What it does not take is not refused: it may be written in a way that is seldom (a name with an escape in it, a number with an
+ * What it does not recognise is not refused: it may be written in a way that is seldom (a name with an escape in it, a number with an
  * exponent), so whoever asks parses it then, and the schema says what it is and why. A test holds every field in here against the
- * schema, and lines that are damaged in every place against `JSON.parse` and the check of what it makes.
+ * check of what `JSON.parse` makes, and lines that are damaged in every place as well.
+ *
+ * What it remembers stands in variables of this module, made once and used for each line: nothing here waits for anything, so no two
+ * lines are ever looked at at once.
  *
  * ## Where the time goes
  *
- * 0.7 µs for a line of 360 bytes, where `JSON.parse` takes 1.1 to 1.4 and the check of what it makes another 0.3, and nothing is left to
- * be collected. Two thirds are the reading of each byte, once. What profiles have taught:
+ * Two thirds are the reading of each byte, once (docs/performance.md has the figures). What profiles have taught:
  *
  * - Names are found by trying the one that came next in the line before: the lines of a file mostly name their fields in one order.
  * - All names stand in one array, which the engine knows the place of; an array for each name costs a sixth more.
  * - A table says which bytes end the plain part of a string: one look in place of three comparisons.
- * - The bits of fields are constants. Read from an object of numbers, they had this function optimised anew without end.
- * - Four bytes at a time is a twentieth faster, and not worth how it looks.
+ * - The bits of fields are constants. Read from an object of numbers, they had the engine optimise this anew without end.
  */
 import * as Guard from "./Guard.ts"
 
@@ -41,23 +42,27 @@ const Kind = {
 } as const
 type Kind = (typeof Kind)[keyof typeof Kind]
 
-/** Fields by their names. Required ones come first. */
+/** Fields by their names. */
 interface Shape {
   readonly names: Names
-  readonly kinds: Uint8Array
+  readonly kinds: ReadonlyArray<Kind>
   /** A bit for each required field. */
   readonly required: number
 }
 
-const shape = (fields: Readonly<Record<string, Kind>>, required = 0): Shape => ({
-  names: new Names(Object.keys(fields)),
-  kinds: Uint8Array.from(Object.values(fields)),
-  required: (1 << required) - 1
-})
+const shape = (fields: Readonly<Record<string, Kind>>, required: ReadonlyArray<string> = []): Shape => {
+  const names = Object.keys(fields)
+  if (names.length > 31) throw new Error("a number has no bit for so many fields")
+  return {
+    names: new Names(names),
+    kinds: Object.values(fields),
+    required: required.reduce((bits, name) => bits | (1 << names.indexOf(name)), 0)
+  }
+}
 
 const quote = 0x22
 
-/** All names, one after another, each with its closing quote. One array that the engine knows the place of: a sixth of the time. */
+/** All names, one after another, each with its closing quote. */
 const nameBytes = new Uint8Array(1024)
 let namesEnd = 0
 
@@ -131,7 +136,7 @@ const fields: Readonly<Record<keyof Guard.Parsed, Kind>> = {
   sessionId: Kind.string,
   metadataDocumentUsed: Kind.boolean
 }
-const record = shape(fields, 1)
+const record = shape(fields, ["grantType"])
 const property = shape({ key: Kind.string, value: Kind.string, hidden: Kind.boolean })
 const details = shape({ elements: Kind.elements })
 const element = shape(
@@ -144,13 +149,13 @@ const element = shape(
     privileges: Kind.strings,
     otherFields: Kind.jsonObject
   },
-  1
+  ["type"]
 )
 
 const grantTypes = new Names(Guard.grantTypes)
 
 // -----------------------------------------------------------------------------
-// The scan. Each function takes the place where something begins and gives the one behind it, or -1 where it is not what it should be.
+// The grammar. Each function takes the place where something begins and gives the one behind it, or -1 where it is not what it should be.
 // A newline is a part of nothing, so nothing is read beyond it.
 // -----------------------------------------------------------------------------
 
@@ -276,7 +281,7 @@ const array = (bytes: Uint8Array, at: number, shape?: Shape): number => {
   }
 }
 
-const value = (bytes: Uint8Array, at: number, kind: number, found: Found): number => {
+const value = (bytes: Uint8Array, at: number, kind: Kind, found: Found): number => {
   const byte = bytes[at]
   if (byte === startOfNull) return isWord(bytes, at, nullWord) ? at + 4 : -1
   switch (kind) {
@@ -309,8 +314,6 @@ const value = (bytes: Uint8Array, at: number, kind: number, found: Found): numbe
       return byte === quote ? thumbprint(bytes, at + 1) : -1
     case Kind.jsonObject:
       return byte === quote ? jsonObject(bytes, at + 1) : -1
-    default:
-      return -1
   }
 }
 
@@ -319,14 +322,15 @@ interface Found {
   /** A bit for each field that is there and not null. */
   present: number
   /** A bit for each that is `true`. */
-  true: number
+  isTrue: number
   /** A bit for each that is the empty string. */
-  empty: number
-  /** The number of the grant type, of a record that has one. */
+  isEmpty: number
+  /** The number of the grant type that was read last. */
   grantType: number
 }
 
-const inRecord: Found = { present: 0, true: 0, empty: 0, grantType: -1 }
+const inRecord: Found = { present: 0, isTrue: 0, isEmpty: 0, grantType: -1 }
+/** For objects inside a record, of whose fields nobody asks. */
 const ignored: Found = { ...inRecord }
 
 const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape, found: Found): number => {
@@ -334,7 +338,7 @@ const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape
   at = space(bytes, at + 1)
   let present = 0
   let isTrue = 0
-  let empty = 0
+  let isEmpty = 0
   if (bytes[at] !== closing) {
     let seen = 0
     for (let field = -1; ;) {
@@ -350,7 +354,7 @@ const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape
       const first = bytes[at]
       if (first !== startOfNull) present |= bit
       if (first === startOfTrue) isTrue |= bit
-      if (first === quote && bytes[at + 1] === quote) empty |= bit
+      if (first === quote && bytes[at + 1] === quote) isEmpty |= bit
       at = value(bytes, at, kinds[field]!, found)
       if (at === -1) return -1
       at = space(bytes, at)
@@ -361,8 +365,8 @@ const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape
   }
   if ((present & required) !== required) return -1
   found.present = present
-  found.true = isTrue
-  found.empty = empty
+  found.isTrue = isTrue
+  found.isEmpty = isEmpty
   return at + 1
 }
 
@@ -370,24 +374,34 @@ const object = (bytes: Uint8Array, at: number, { kinds, names, required }: Shape
 // The record
 // -----------------------------------------------------------------------------
 
-/** As much of a record as the rules between its fields ask for; what else is in it is not said. */
-export type Summary = Pick<
-  Guard.Parsed,
-  | "grantType"
-  | "clientId"
-  | "clientIdentifier"
-  | "subject"
-  | "accessToken"
-  | "refreshToken"
-  | "clientIdAliasUsed"
-  | "clientEntityIdUsed"
-  | "metadataDocumentUsed"
->
+/** What the rules between the fields of a record ask for, and whether it carries its own access token. */
+export interface Facts {
+  readonly grantType: unknown
+  /** Whether it names a client, by either of the two fields. */
+  readonly hasClient: boolean
+  /** Whether it has a subject that is not empty. */
+  readonly hasSubject: boolean
+  readonly hasAccessToken: boolean
+  readonly hasRefreshToken: boolean
+  readonly clientIdAliasUsed: boolean
+  readonly clientEntityIdUsed: boolean
+  readonly metadataDocumentUsed: boolean
+}
 
-const bitOf = (name: keyof Summary): number => 1 << Object.keys(fields).indexOf(name)
-// Numbers of their own, and no object of numbers: the engine keeps optimising anew what reads those from one.
-const clientIdBit = bitOf("clientId")
-const clientIdentifierBit = bitOf("clientIdentifier")
+/** The facts of a parsed record. */
+export const factsOf = (record: Guard.Parsed): Facts => ({
+  grantType: record.grantType,
+  hasClient: record.clientId != null || record.clientIdentifier != null,
+  hasSubject: record.subject != null && record.subject !== "",
+  hasAccessToken: record.accessToken != null,
+  hasRefreshToken: record.refreshToken != null,
+  clientIdAliasUsed: record.clientIdAliasUsed === true,
+  clientEntityIdUsed: record.clientEntityIdUsed === true,
+  metadataDocumentUsed: record.metadataDocumentUsed === true
+})
+
+const bitOf = (name: keyof Guard.Parsed): number => 1 << Object.keys(fields).indexOf(name)
+const clientBits = bitOf("clientId") | bitOf("clientIdentifier")
 const subjectBit = bitOf("subject")
 const accessTokenBit = bitOf("accessToken")
 const refreshTokenBit = bitOf("refreshToken")
@@ -395,50 +409,35 @@ const clientIdAliasUsedBit = bitOf("clientIdAliasUsed")
 const clientEntityIdUsedBit = bitOf("clientEntityIdUsed")
 const metadataDocumentUsedBit = bitOf("metadataDocumentUsed")
 
-/** Stands for any value that is not empty. */
-const some = "some"
-
 /** A line that certainly is a record as far as its fields go one by one. */
-export interface Scanned extends Summary {
+export interface Recognised extends Facts {
   /** Where its newline stands. */
   readonly end: number
 }
 
-const scanned: { -readonly [K in keyof Scanned]: Scanned[K] } = {
-  end: 0,
-  grantType: undefined,
-  clientId: undefined,
-  clientIdentifier: undefined,
-  subject: undefined,
-  accessToken: undefined,
-  refreshToken: undefined,
-  clientIdAliasUsed: undefined,
-  clientEntityIdUsed: undefined,
-  metadataDocumentUsed: undefined
-}
+const recognised: { -readonly [K in keyof Recognised]: Recognised[K] } = { ...factsOf({}), end: 0 }
 
 /**
  * Looks at the line that begins at `start`. `undefined` where it has to be parsed to know. What it gives is valid until the next line is
  * looked at.
  *
- * @param bytes which end with a newline: else nothing is looked at
+ * @param bytes which end with a newline, so that nothing is read beyond them: else nothing is looked at
  */
-export const scan = (bytes: Uint8Array, start: number): Scanned | undefined => {
+export const recognise = (bytes: Uint8Array, start: number): Recognised | undefined => {
   if (bytes[bytes.length - 1] !== newline) return undefined
   const at = object(bytes, space(bytes, start), record, inRecord)
   if (at === -1) return undefined
   const end = space(bytes, at)
   if (bytes[end] !== newline) return undefined
-  const { empty, grantType, present, true: isTrue } = inRecord
-  scanned.end = end
-  scanned.grantType = Guard.grantTypes[grantType]
-  scanned.clientId = (present & clientIdBit) === 0 ? undefined : some
-  scanned.clientIdentifier = (present & clientIdentifierBit) === 0 ? undefined : some
-  scanned.subject = (present & subjectBit) === 0 ? undefined : (empty & subjectBit) === 0 ? some : ""
-  scanned.accessToken = (present & accessTokenBit) === 0 ? undefined : some
-  scanned.refreshToken = (present & refreshTokenBit) === 0 ? undefined : some
-  scanned.clientIdAliasUsed = (isTrue & clientIdAliasUsedBit) !== 0
-  scanned.clientEntityIdUsed = (isTrue & clientEntityIdUsedBit) !== 0
-  scanned.metadataDocumentUsed = (isTrue & metadataDocumentUsedBit) !== 0
-  return scanned
+  const { grantType, isEmpty, isTrue, present } = inRecord
+  recognised.end = end
+  recognised.grantType = Guard.grantTypes[grantType]
+  recognised.hasClient = (present & clientBits) !== 0
+  recognised.hasSubject = (present & ~isEmpty & subjectBit) !== 0
+  recognised.hasAccessToken = (present & accessTokenBit) !== 0
+  recognised.hasRefreshToken = (present & refreshTokenBit) !== 0
+  recognised.clientIdAliasUsed = (isTrue & clientIdAliasUsedBit) !== 0
+  recognised.clientEntityIdUsed = (isTrue & clientEntityIdUsedBit) !== 0
+  recognised.metadataDocumentUsed = (isTrue & metadataDocumentUsedBit) !== 0
+  return recognised
 }
