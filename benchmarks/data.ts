@@ -38,12 +38,25 @@ const withNulls = (line: string): string => {
 const bigId = (index: number): string =>
   String(2n ** 53n + 1n + ((BigInt(index + 1) * 0x9e3779b97f4a7c15n) % 2n ** 62n))
 
+/** Fields in an order that differs from line to line, with spaces between the tokens. */
+const shuffled = (line: string, index: number): string => {
+  const fields = Object.entries(JSON.parse(line) as object)
+  const order = (i: number) => ((index + 1) * (i + 1) * 7919) % 101
+  const sorted = fields.map(([name, value], i) => ({ name, value, at: order(i) })).toSorted((a, b) => a.at - b.at)
+  return `{${sorted.map(({ name, value }) => `"${name}": ${JSON.stringify(value)}`).join(", ")}}`
+}
+
 /** What becomes of a line of `plain`, by kind. The last three are rejected, each by another rule. */
 const change = {
   plain: (line: string) => line,
   nulls: withNulls,
   bigIds: (line: string, index: number) => line.replace(/"clientId":\d+/, `"clientId":${bigId(index)}`),
-  misspelt: (line: string) => line.replace('"accessToken":', '"accesToken":'),
+  shuffled,
+  claims: (line: string) =>
+    line.includes('"jwtAtClaims":') ? line : line.replace(/}$/, ',"jwtAtClaims":"{\\"tenant\\":\\"a\\"}"}'),
+  // A way to write a number that the recogniser leaves to the parser.
+  seldom: (line: string) => line.replace(/("clientId":\d+)/, "$1.0"),
+  misspelt: (line: string, index: number) => line.replace('"accessToken":', `"acces${index % 1000}Token":`),
   cutShort: (line: string) => line.slice(0, line.length >>> 1),
   wrongType: (line: string) => line.replace(/"clientId":\d+/, '"clientId":"abc"')
 }

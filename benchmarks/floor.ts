@@ -26,12 +26,16 @@ const send = async (body: Buffer) => {
 }
 
 const running = new Set<Promise<void>>()
+let ended = () => {}
 const submit = async (parts: ReadonlyArray<Buffer>) => {
-  if (running.size >= 64) await Promise.race(running)
+  if (running.size >= 64) await new Promise<void>((resolve) => (ended = resolve))
   const body = Buffer.concat([Buffer.from("["), ...parts])
   for (let i = body.indexOf(10); i !== -1; i = body.indexOf(10, i + 1)) body[i] = 0x2c
   body[body.length - 1] = 0x5d
-  const sent: Promise<void> = send(body).finally(() => running.delete(sent))
+  const sent: Promise<void> = send(body).finally(() => {
+    running.delete(sent)
+    ended()
+  })
   running.add(sent)
 }
 

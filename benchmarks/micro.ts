@@ -46,6 +46,7 @@ const pages = await Effect.runPromise(
 const body = Buffer.from(lines.slice(0, Batches.defaultBatchSize).join("\n"))
 
 const check = TokenCreateRequest.makeCheck()
+const recognise = TokenCreateRequest.makeRecogniser()
 
 /** A stage: how many records one call is for, and the call. What it gives is looked at, so that it cannot be left out. */
 interface Stage {
@@ -61,6 +62,15 @@ const stages: ReadonlyArray<Stage> = [
     run: () => {
       let found = 0
       for (const chunk of chunks) for (let at = chunk.indexOf(10); at !== -1; at = chunk.indexOf(10, at + 1)) found++
+      return found
+    }
+  },
+  {
+    name: "TokenCreateRequest.makeRecogniser over the bytes of a line",
+    records,
+    run: () => {
+      let found = 0
+      for (let at = 0; at < bytes.length; found++) at = (recognise(bytes, at)?.end ?? bytes.indexOf(10, at)) + 1
       return found
     }
   },

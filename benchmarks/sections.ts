@@ -124,7 +124,8 @@ const held = async (settings: Settings): Promise<Section> => {
   const reference = parsing(file, settings)
   // Memory differs less from round to round than time does.
   const rounds = Math.ceil(settings.rounds / 2)
-  const rows = measure([reference, commandLine(file)], { ...settings, rounds })
+  const flagless = { name: "tokenbatch, the command line without its launcher's flags", args: [...create(batch), file] }
+  const rows = measure([reference, commandLine(file), flagless], { ...settings, rounds })
   return {
     what: `${integer(records)} records, batches of ${integer(batch)}, 64 in flight, each of them held for ${holdMs / 1000} s, ${rounds} rounds: what memory that takes`,
     table: table(rows, { client: shown.name, "peak RSS MiB": shown.rss, "CPU s": shown.cpu }),
@@ -138,6 +139,9 @@ const shapes = async (settings: Settings): Promise<Section> => {
   const kinds: ReadonlyArray<readonly [kind: Kind, what: string, isRejected: boolean]> = [
     ["nulls", "every absent field as null", false],
     ["bigIds", "every clientId beyond 2^53", false],
+    ["shuffled", "fields in another order on each line, spaces between", false],
+    ["claims", "JSON in a string (jwtAtClaims) on every line", false],
+    ["seldom", "written so that it has to be parsed (1.0), every line", false],
     ["misspelt", "every line rejected for a misspelt field", true],
     ["cutShort", "every line rejected for malformed JSON", true],
     ["wrongType", "every line rejected for a wrong type", true]

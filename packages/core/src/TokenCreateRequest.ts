@@ -297,24 +297,33 @@ const bare = (name: string) => name.toLowerCase().replace(/[_-]/g, "")
 const nearest = (name: string, known: ReadonlySet<string>): string | undefined => {
   // None of ours is half as long, and what is remembered has to stay small.
   if (name.length > 40) return undefined
-  let found = nearestFound.get(known)
-  if (found === undefined) nearestFound.set(known, (found = new Map()))
-  if (found.has(name)) return found.get(name)
+  let memory = memories.get(known)
+  if (memory === undefined) {
+    memory = { candidates: Array.from(known, (candidate) => [candidate, bare(candidate)]), found: new Map() }
+    memories.set(known, memory)
+  }
+  if (memory.found.has(name)) return memory.found.get(name)
   // A file that is misspelt is so on each line.
-  if (found.size >= 100) found.clear()
-  const best = findNearest(name, known)
-  found.set(name, best)
+  if (memory.found.size >= 100) memory.found.clear()
+  const best = findNearest(name, memory.candidates)
+  memory.found.set(name, best)
   return best
 }
 
-const nearestFound = new WeakMap<ReadonlySet<string>, Map<string, string | undefined>>()
+interface Memory {
+  readonly candidates: ReadonlyArray<readonly [name: string, bare: string]>
+  /** What was found for the names that were looked for last. */
+  readonly found: Map<string, string | undefined>
+}
 
-const findNearest = (name: string, known: ReadonlySet<string>): string | undefined => {
+const memories = new WeakMap<ReadonlySet<string>, Memory>()
+
+const findNearest = (name: string, candidates: Memory["candidates"]): string | undefined => {
   let best: string | undefined
   let bestDistance = Math.max(2, Math.floor(name.length / 4)) + 1
   const wanted = bare(name)
-  for (const candidate of known) {
-    const d = distance(wanted, bare(candidate), bestDistance)
+  for (const [candidate, bareCandidate] of candidates) {
+    const d = distance(wanted, bareCandidate, bestDistance)
     if (d < bestDistance) {
       best = candidate
       bestDistance = d

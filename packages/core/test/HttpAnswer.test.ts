@@ -203,6 +203,11 @@ describe("HttpAnswer", () => {
       for (const status of [200, 400, 500]) {
         const error = yield* refused(status, half())
         assert.deepInclude(error, { _tag: "UnexpectedResponse", status, reason: "an answer that broke off" })
+        assert.include(
+          error._tag === "UnexpectedResponse" ? error.body : "",
+          '{"requestId":"r"}',
+          "what came before it broke"
+        )
         const sized = yield* refused(status, half(), { "content-length": "100" })
         assert.deepInclude(sized, { _tag: "UnexpectedResponse", status, reason: "an answer that broke off" })
       }

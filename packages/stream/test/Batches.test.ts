@@ -262,7 +262,7 @@ describe("Batches", () => {
       })
   )
 
-  it.effect("uses a buffer again only after it was released", () =>
+  it.effect("uses no buffer again that was not released", () =>
     Effect.gen(function* () {
       const held: Array<Batches.Batch> = []
       yield* TokenRecords.fromBytes(pieces(bytesOf(lines(50)), 333)).pipe(
@@ -277,6 +277,28 @@ describe("Batches", () => {
         held.map(({ body }) => Buffer.from(body).toString()),
         expected
       )
+    })
+  )
+
+  it.effect("uses released buffers again, and makes new ones as large as bodies have become", () =>
+    Effect.gen(function* () {
+      const buffers = new Set<ArrayBufferLike>()
+      const held: Array<Batches.Batch> = []
+      const rows = Array.from({ length: 400 }, (_, i) => line(i + 1).padEnd(20_000)).join("\n")
+      yield* TokenRecords.fromBytes(pieces(bytesOf(rows), 1 << 20)).pipe(
+        Batches.fromPages({ batchSize: 10 }),
+        Stream.runForEach((portion) =>
+          Effect.sync(() => {
+            const { batch } = portion
+            if (batch === undefined) return
+            buffers.add(batch.body.buffer)
+            assert.strictEqual((JSON.parse(Buffer.from(batch.body).toString()) as ReadonlyArray<unknown>).length, 10)
+            // Three are in flight at once.
+            if (held.push(batch) > 3) held.shift()!.release()
+          })
+        )
+      )
+      assert.isAtMost(buffers.size, 4)
     })
   )
 

@@ -192,7 +192,7 @@ describe("TokenRecords", () => {
     })
   )
 
-  it.effect("is right at the borders of slices and of the pieces that were read", () =>
+  it.effect("is right at the borders of the pieces that were read", () =>
     Effect.gen(function* () {
       const row = (i: number) => {
         const spread = line(i + 1) + " ".repeat(i % 37)
