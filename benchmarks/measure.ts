@@ -6,17 +6,22 @@
  * measures fills that first.
  */
 import { spawnSync } from "node:child_process"
-import { readFileSync, rmSync } from "node:fs"
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs"
 import { cpus, totalmem } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { cache } from "./data.ts"
 
-/** Where a measured process may leave a journal and a run's folder: gone before each, so that every run is the first of its file. */
-export const journal = join(cache, "journal")
-const state = join(cache, "state")
+mkdirSync(cache, { recursive: true })
+/** What this benchmark needs for itself, so that two at once do not meet. Gone when it ends. */
+export const scratch = mkdtempSync(join(cache, "bench-"))
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }))
 
-const usageFile = join(cache, "usage.json")
+/** Where a measured process may leave a journal and a run's folder: gone before each, so that every run is the first of its file. */
+export const journal = join(scratch, "journal")
+const state = join(scratch, "state")
+
+const usageFile = join(scratch, "usage.json")
 const usageModule = fileURLToPath(new URL("usage.ts", import.meta.url))
 
 /** A process to be measured. */

@@ -6,28 +6,41 @@
  * it was built before).
  */
 import { fork, spawnSync } from "node:child_process"
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs"
+import { cpSync, existsSync, writeFileSync } from "node:fs"
 import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
-import { cache } from "./data.ts"
 import { machine } from "./measure.ts"
 import { program, sections, warmUp } from "./sections.ts"
 
-const { values: options } = parseArgs({
-  options: {
-    records: { type: "string" },
-    rounds: { type: "string" },
-    only: { type: "string" },
-    scaling: { type: "boolean", default: false },
-    quick: { type: "boolean", default: false },
-    json: { type: "string" },
-    "no-build": { type: "boolean", default: false }
+const refuse = (message: string): never => {
+  process.stderr.write(
+    `error: ${message}\nOptions: --records N, --rounds N, --only ${Object.keys(sections).join(",")}, --scaling, --quick, --json FILE, --no-build\n`
+  )
+  process.exit(2)
+}
+
+const parse = () => {
+  try {
+    return parseArgs({
+      options: {
+        records: { type: "string" },
+        rounds: { type: "string" },
+        only: { type: "string" },
+        scaling: { type: "boolean", default: false },
+        quick: { type: "boolean", default: false },
+        json: { type: "string" },
+        "no-build": { type: "boolean", default: false }
+      }
+    }).values
+  } catch (error) {
+    return refuse((error as Error).message)
   }
-})
+}
+const options = parse()
 
 const number = (name: "records" | "rounds", byDefault: number): number => {
   const text = options[name] ?? String(byDefault)
-  if (!/^[1-9]\d*$/.test(text)) throw new Error(`--${name} takes a number, not ${text}`)
+  if (!/^[1-9]\d*$/.test(text)) return refuse(`--${name} takes a whole number from 1, not ${text}`)
   return Number(text)
 }
 const records = number("records", options.quick ? 20_000 : 1_000_000)
@@ -35,8 +48,16 @@ const rounds = number("rounds", options.quick ? 3 : 5)
 
 const wanted = options.only?.split(",") ?? Object.keys(sections).filter((name) => name !== "scaling" || options.scaling)
 for (const name of wanted) {
-  if (sections[name] === undefined)
-    throw new Error(`--only takes some of ${Object.keys(sections).join(", ")}, not ${name}`)
+  if (sections[name] === undefined) refuse(`there is no section ${name}`)
+}
+
+// Before there is anything to lose.
+if (options.json !== undefined) {
+  try {
+    writeFileSync(options.json, "")
+  } catch (error) {
+    refuse((error as Error).message)
+  }
 }
 
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url))
@@ -56,9 +77,8 @@ if (!options["no-build"]) {
   const { status } = spawnSync(process.execPath, ["scripts/build.ts"], { cwd: file(".."), stdio: "inherit" })
   if (status !== 0) process.exit(1)
 }
+if (!existsSync(file("../packages/cli/dist/tokenbatch.mjs"))) refuse("nothing has been built: leave out --no-build")
 // A copy, so that all of a benchmark measures one program, though somebody builds meanwhile.
-mkdirSync(cache, { recursive: true })
-rmSync(program.folder, { recursive: true, force: true })
 cpSync(file("../packages/cli/dist"), program.folder, { recursive: true })
 
 await withServer(0, (baseUrl) => warmUp({ baseUrl, records, rounds }))
@@ -68,6 +88,12 @@ console.log(
   `${cores} cores of ${cpu}, ${memoryGiB} GiB, Node.js ${node}, ${platform}. Clients and server share them, on the loopback interface.\n` +
     `Medians of ${rounds} rounds, least and most in brackets; ratios round by round. CPU seconds (user and system), records/s and peak memory are those of whole processes, their start included.`
 )
+
+if (options.quick) {
+  console.log(
+    "\nThis is to see that it works: of so few records the start takes most of the time, and the ratios say nothing."
+  )
+}
 
 const measured: Array<object> = []
 for (const name of wanted) {

@@ -2,8 +2,8 @@
 import { readFileSync, statSync } from "node:fs"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
-import { cache, input, type Kind } from "./data.ts"
-import { type Candidate, interleave, journal, measure, spread, type Spread } from "./measure.ts"
+import { input, type Kind } from "./data.ts"
+import { type Candidate, interleave, journal, measure, scratch, spread, type Spread } from "./measure.ts"
 import { integer, shown, table, withSpread } from "./tables.ts"
 
 /** What a section is given. */
@@ -28,7 +28,7 @@ const library = script("library.ts")
 const values = script("values.ts")
 
 /** The command line, as it was built. */
-export const program = { folder: join(cache, "program"), file: join(cache, "program", "tokenbatch.mjs") }
+export const program = { folder: join(scratch, "program"), file: join(scratch, "program", "tokenbatch.mjs") }
 
 /** The program as its launcher starts it, with the flags of Node that its first line names. */
 const launched = (args: ReadonlyArray<string>): Pick<Candidate, "args"> => {

@@ -37,6 +37,9 @@ const server = createServer((request, response) => {
   return undefined
 })
 
+// Not to outlive whoever started it, however that ends.
+process.on("disconnect", () => process.exit(0))
+
 server.listen(0, "127.0.0.1", () => {
   const address = server.address()
   if (typeof address === "object" && address !== null) process.send?.(address.port)
