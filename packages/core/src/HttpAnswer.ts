@@ -114,10 +114,7 @@ interface Body {
   readonly broken?: string
 }
 
-const decodeText = (chunks: ReadonlyArray<Uint8Array>) => {
-  const decoder = new TextDecoder()
-  return chunks.map((chunk) => decoder.decode(chunk, { stream: true })).join("") + decoder.decode()
-}
+const decodeText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
 const brokenOff = "an answer that broke off"
 
@@ -134,23 +131,33 @@ const readBody = (response: HttpClientResponse.HttpClientResponse): Effect.Effec
 /** Chunk by chunk. What came before it broke is kept, since it may tell who answered. */
 const readBodyOfUnknownSize = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Body> =>
   Effect.suspend(() => {
-    const chunks: Array<Uint8Array> = []
+    // One buffer: a million chunks of a byte each would be a hundred times as much.
+    let bytes = new Uint8Array(1024)
     let size = 0
+    const append = (chunk: Uint8Array) => {
+      if (size + chunk.length > bytes.length) {
+        const larger = new Uint8Array(2 * (size + chunk.length))
+        larger.set(bytes.subarray(0, size))
+        bytes = larger
+      }
+      bytes.set(chunk, size)
+      size += chunk.length
+    }
     // All chunks that are there at once: an effect for each would cost more than all the rest of an answer.
     return Stream.runForEachArray(response.stream, (arrived) => {
       for (const chunk of arrived) {
-        chunks.push(chunk)
-        size += chunk.byteLength
-        if (size > maxBodySize) return Effect.fail("too large" as const)
+        const room = maxBodySize - size
+        append(chunk.subarray(0, room))
+        if (chunk.length > room) return Effect.fail("too large" as const)
       }
       return Effect.void
     }).pipe(
       Effect.match({
-        onFailure: () =>
-          size > maxBodySize
-            ? { text: decodeText(chunks.slice(0, 1)), broken: "a body of more than 1 MiB" }
-            : { text: decodeText(chunks), broken: brokenOff },
-        onSuccess: () => ({ text: decodeText(chunks) })
+        onFailure: (error) => ({
+          text: decodeText(bytes.subarray(0, size)),
+          broken: error === "too large" ? "a body of more than 1 MiB" : brokenOff
+        }),
+        onSuccess: () => ({ text: decodeText(bytes.subarray(0, size)) })
       })
     )
   })

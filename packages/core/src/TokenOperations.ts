@@ -186,6 +186,8 @@ const authorize = HttpApiMiddleware.layerClient(
 const decodeCreate = Schema.decodeUnknownEffect(CreateResponse)
 const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
 const isRequestId = Schema.is(RequestId)
+/** In characters. It is written down for each batch, and looked for in what was sent. */
+const maxRequestIdLength = 256
 
 const make = Effect.gen(function* () {
   const config = yield* AuthleteConfig
@@ -246,7 +248,9 @@ const make = Effect.gen(function* () {
         Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
           if (!isRequestId(requestId)) return Effect.fail("an acceptance whose requestId cannot be asked for")
-          // It will be written down, so it must not be a secret come back.
+          if (requestId.length > maxRequestIdLength)
+            return Effect.fail("an acceptance whose requestId is too long for one")
+          // It will be written down, so it must not be a secret come back, as it was sent.
           if (requestId.length >= 8 && standsIn(body, requestId)) {
             return Effect.fail("an acceptance whose requestId was a part of the request")
           }

@@ -147,6 +147,7 @@ describe.each(clients)("TokenOperations over %s", (_name, client) => {
   it.live.each([
     ["..", "cannot be asked for"],
     ["a\ud800b", "cannot be asked for"],
+    ["i".repeat(257), "too long for one"],
     [token, "a part of the request"]
   ] as const)("takes no receipt that is none: %j", ([requestId, reason]) =>
     Effect.gen(function* () {
