@@ -304,7 +304,7 @@ const nearest = (name: string, known: ReadonlySet<string>): string | undefined =
   }
   if (memory.found.has(name)) return memory.found.get(name)
   // A file that is misspelt is so on each line.
-  if (memory.found.size >= 100) memory.found.clear()
+  if (memory.found.size >= 1000) memory.found.clear()
   const best = findNearest(name, memory.candidates)
   memory.found.set(name, best)
   return best
@@ -338,9 +338,14 @@ const distance = (a: string, b: string, limit: number): number => {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i)
   for (let i = 1; i <= a.length; i++) {
     const next = [i]
+    let least = i
     for (let j = 1; j <= b.length; j++) {
-      next[j] = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
+      const d = Math.min(next[j - 1]! + 1, row[j]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1))
+      next.push(d)
+      if (d < least) least = d
     }
+    // It does not get less from row to row.
+    if (least >= limit) return limit
     row = next
   }
   return row[b.length]!

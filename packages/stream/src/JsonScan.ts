@@ -160,6 +160,7 @@ export const findMalformed = (text: string): Malformed =>
  * begins with, if anything, is a field of the outermost object.
  */
 export const findColumn = (text: string, path: ReadonlyArray<PropertyKey>): number => {
+  if (path.length === 0) return text.search(/[^ \t\r]/) + 1
   const unique = path.length === 1 ? findUnique(text, String(path[0])) : undefined
   if (unique !== undefined) return unique
   for (let length = path.length; length >= 0; length--) {
