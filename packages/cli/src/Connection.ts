@@ -91,11 +91,10 @@ const config = (settings: Settings): Layer.Layer<AuthleteConfig.AuthleteConfig, 
 
 /** The service at the address that flags and environment name. */
 export const layer = (
-  settings: Settings,
-  concurrency: number
+  settings: Settings & HttpTransport.Settings
 ): Layer.Layer<TokenOperations.TokenOperations | AuthleteConfig.AuthleteConfig, Failure, FileSystem.FileSystem> =>
   TokenOperations.TokenOperations.layer.pipe(
     Layer.provide(credentials(settings)),
     Layer.provideMerge(config(settings)),
-    Layer.provide(HttpTransport.layer(concurrency))
+    Layer.provide(HttpTransport.layer(settings))
   )

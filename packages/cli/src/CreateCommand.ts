@@ -14,6 +14,7 @@ import * as Flags from "./Flags.ts"
 import * as Format from "./Format.ts"
 import * as HttpTransport from "./HttpTransport.ts"
 import * as Inputs from "./Inputs.ts"
+import * as Notifications from "./Notifications.ts"
 import { goOn } from "./ResumeCommand.ts"
 import * as RunFolder from "./RunFolder.ts"
 
@@ -41,6 +42,7 @@ export const create = Command.make(
       Flags.withDefaultSize("Most bytes of a batch's request body", Batches.defaultBatchBytes)
     ),
     ...Flags.running,
+    ...Flags.notifying,
     runDir: Flag.String("run-dir").pipe(
       Flag.withMetavar("FOLDER"),
       Flag.withDescription(
@@ -83,30 +85,31 @@ export const create = Command.make(
     }
     const inputs = yield* Inputs.open(flags.files)
     yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
+    const { context, endpoint } = yield* Notifications.listen(flags)
     if (flags.sandbox) {
       const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
-      const { exitCode } = yield* Effect.provide(CreateRun.run(settings, inputs), yield* sandboxLayer(flags))
+      const { exitCode } = yield* CreateRun.run(settings, inputs).pipe(
+        Effect.provide(yield* sandboxLayer(flags, endpoint)),
+        Effect.provideContext(context)
+      )
       return yield* ExitCode.set(exitCode)
     }
-    yield* Effect.provide(
-      Effect.gen(function* () {
-        const before = flags.dryRun || flags.new ? undefined : yield* unfinishedRun(inputs)
-        if (before === undefined && flags.resume) {
-          return yield* new Failure({
-            problem: "There is no unfinished run of these files at this service.",
-            remedy: "See tokenbatch runs, or leave out --resume to begin a new one."
-          })
-        }
-        if (before !== undefined && (flags.resume || (yield* askToResume(before)))) {
-          yield* checkSame(before, flags)
-          return yield* goOn(before, flags)
-        }
-        const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
-        const { exitCode } = yield* CreateRun.run(settings, inputs)
-        yield* ExitCode.set(exitCode)
-      }),
-      Connection.layer(flags, flags.concurrency)
-    )
+    yield* Effect.gen(function* () {
+      const before = flags.dryRun || flags.new ? undefined : yield* unfinishedRun(inputs)
+      if (before === undefined && flags.resume) {
+        return yield* new Failure({
+          problem: "There is no unfinished run of these files at this service.",
+          remedy: "See tokenbatch runs, or leave out --resume to begin a new one."
+        })
+      }
+      if (before !== undefined && (flags.resume || (yield* askToResume(before)))) {
+        yield* checkSame(before, flags)
+        return yield* goOn(before, flags)
+      }
+      const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
+      const { exitCode } = yield* CreateRun.run(settings, inputs)
+      yield* ExitCode.set(exitCode)
+    }).pipe(Effect.provide(Connection.layer(flags)), Effect.provideContext(context))
   }, Effect.scoped)
 ).pipe(
   Command.withDescription("Create a token for each line of NDJSON, in batches, and account for every line"),
@@ -208,10 +211,10 @@ const askToResume = Effect.fnUntraced(function* ({ id, started, state }: RunFold
 })
 
 /** The embedded sandbox, loaded only when it is asked for. */
-const sandboxLayer = Effect.fnUntraced(function* (flags: {
-  readonly concurrency: number
-  readonly sandboxLedger: Option.Option<string>
-}) {
+const sandboxLayer = Effect.fnUntraced(function* (
+  flags: HttpTransport.Settings & { readonly sandboxLedger: Option.Option<string> },
+  notificationEndpoint: URL | undefined
+) {
   const { clientOf } = yield* Effect.promise(() => import("./EmbeddedSandbox.ts"))
-  return clientOf(flags.sandboxLedger, HttpTransport.layer(flags.concurrency))
+  return clientOf(flags.sandboxLedger, HttpTransport.layer(flags), notificationEndpoint)
 })

@@ -37,7 +37,9 @@ import * as Summary from "./Summary.ts"
 
 /** How a run goes, whether it begins or goes on. */
 export interface Running {
-  readonly concurrency: number
+  readonly concurrency: Option.Option<number>
+  readonly maxConcurrency: number
+  readonly maxRequestsPerSecond: Option.Option<number>
   readonly pollTimeout: Duration.Duration
   readonly giveUpAfter: Duration.Duration
   readonly keepGoing: boolean
@@ -254,7 +256,9 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
     dryRun: settings.dryRun,
     batchSize: settings.batchSize,
     batchBytes: settings.batchBytes,
-    concurrency: settings.concurrency,
+    ...optional("concurrency", settings.concurrency),
+    maxConcurrency: settings.maxConcurrency,
+    ...optional("maxRequestsPerSecond", settings.maxRequestsPerSecond),
     pollTimeout: settings.pollTimeout,
     giveUpAfter: settings.giveUpAfter,
     keepGoing: settings.keepGoing,

@@ -1,5 +1,5 @@
 /** Values as people write them on a command line, and the flags that several commands have. */
-import { Polling, ResolutionPolicy, Submission, TokenBatchRun } from "@tokenbatch/stream"
+import { FlowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
 import * as ByteSize from "effect/ByteSize"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
@@ -152,7 +152,15 @@ export const checks = {
 /** How a run goes, whether it begins or goes on. */
 export const running = {
   concurrency: count("concurrency").pipe(
-    withDefault("Most batches in flight, from being handed in to their outcome", TokenBatchRun.defaultConcurrency)
+    Flag.withDescription("Batches in flight at once, from being handed in to their outcome (default: found out)"),
+    Flag.optional
+  ),
+  maxConcurrency: count("max-concurrency").pipe(
+    withDefault("Most batches in flight, where that is found out", FlowLaw.defaultMost)
+  ),
+  maxRequestsPerSecond: count("max-requests-per-second").pipe(
+    Flag.withDescription("Most requests a second, create and status calls together (default: what the service takes)"),
+    Flag.optional
   ),
   pollTimeout: duration("poll-timeout").pipe(
     withDefault("How long to wait for a batch's outcome while the service answers", Polling.defaultPollTimeout)
@@ -213,6 +221,31 @@ export const running = {
   ),
   json,
   quiet
+}
+
+/** Where the service says that a batch has ended. */
+export const notifying = {
+  notifyListen: count("notify-listen", 0, 65_535).pipe(
+    Flag.withMetavar("PORT"),
+    Flag.withDescription(
+      "Take notifications of the service on this port, 0 for any free one: a batch is asked after as soon as one comes"
+    ),
+    Flag.optional
+  ),
+  notifyHost: Flag.String("notify-host").pipe(
+    Flag.withMetavar("ADDRESS"),
+    Flag.withDescription("The address to listen at for them (default: 127.0.0.1)"),
+    Flag.filter(
+      (host) => host !== "",
+      () => "an address"
+    ),
+    Flag.optional
+  ),
+  notifyPath: Flag.Redacted("notify-path").pipe(
+    Flag.withMetavar("SECRET-PATH"),
+    Flag.withDescription("The path they come to, which nobody can guess (or TOKENBATCH_NOTIFY_PATH)"),
+    Flag.optional
+  )
 }
 
 /** Where the service is. */

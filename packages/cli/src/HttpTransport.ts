@@ -6,6 +6,7 @@ import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { Failure } from "./Failure.ts"
 
 /** The variables that name a proxy, as far as they are set. */
@@ -17,14 +18,20 @@ const proxies = (env: NodeJS.ProcessEnv): ReadonlyArray<readonly [name: string, 
 
 const loopback = "localhost,127.0.0.1,::1"
 
-/** A client for so many calls at once. */
-export const layer = (concurrency: number): Layer.Layer<HttpClient.HttpClient, Failure> => {
+/** How many batches there may be in flight: so many, or whatever is found out, up to a number. */
+export interface Settings {
+  readonly concurrency: Option.Option<number>
+  readonly maxConcurrency: number
+}
+
+/** A client for as many calls at once as there may be batches in flight. */
+export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<HttpClient.HttpClient, Failure> => {
   const dispatcher = Effect.acquireRelease(
     Effect.gen(function* () {
       const { Agent, EnvHttpProxyAgent } = yield* Effect.promise(() => import("undici"))
       const options = {
         // A batch is either handed in or asked after, so it needs one connection at a time.
-        connections: concurrency,
+        connections: Option.getOrElse(concurrency, () => maxConcurrency),
         pipelining: 1,
         connect: { timeout: 10_000 },
         keepAliveTimeout: 4_000

@@ -9,6 +9,7 @@ import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
 import * as Inputs from "./Inputs.ts"
+import * as Notifications from "./Notifications.ts"
 import * as RunFolder from "./RunFolder.ts"
 
 type Flags = CreateRun.Running & Omit<Connection.Settings, "fallback">
@@ -42,7 +43,7 @@ export const goOn = Effect.fnUntraced(function* (found: RunFolder.Run, flags: Fl
   }
   yield* CreateRun.checkOutputs(settings, inputs, flags)
   const { exitCode } = yield* CreateRun.run(settings, inputs).pipe(
-    Effect.provide(Connection.layer({ ...flags, fallback: started.address }, flags.concurrency))
+    Effect.provide(Connection.layer({ ...flags, fallback: started.address }))
   )
   yield* ExitCode.set(exitCode)
 })
@@ -55,10 +56,13 @@ export const resume = Command.make(
       Argument.optional
     ),
     ...Flags.connection,
-    ...Flags.running
+    ...Flags.running,
+    ...Flags.notifying
   },
   Effect.fnUntraced(function* ({ run, ...flags }) {
-    yield* goOn(yield* RunFolder.find(run), flags)
+    const found = yield* RunFolder.find(run)
+    const { context } = yield* Notifications.listen(flags)
+    yield* Effect.provideContext(goOn(found, flags), context)
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(

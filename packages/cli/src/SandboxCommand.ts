@@ -1,6 +1,6 @@
 /** `tokenbatch sandbox`: an Authlete stand-in for other programs to try things with. */
 import { Credentials } from "@tokenbatch/core"
-import type { FaultPlan, SandboxOptions } from "@tokenbatch/sandbox"
+import type { FaultPlan, Notifications, SandboxOptions } from "@tokenbatch/sandbox"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Config from "effect/Config"
@@ -13,6 +13,7 @@ import * as Result from "effect/Result"
 import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
 import * as Flags from "./Flags.ts"
+import * as Format from "./Format.ts"
 import * as IoError from "./IoError.ts"
 import * as Signals from "./Signals.ts"
 import * as Stdout from "./Stdout.ts"
@@ -74,12 +75,22 @@ export const sandbox = Command.make(
     lostOnRestart: Flag.Literals("lost-on-restart", ["requeue", "forget"]).pipe(
       Flag.withDescription("What becomes of batches without a result when started anew: worked on again, or unknown"),
       Flag.withDefault("requeue")
+    ),
+    notificationEndpoint: Flag.Redacted("notification-endpoint").pipe(
+      Flag.withMetavar("URL"),
+      Flag.withDescription("POST there whenever a batch has ended"),
+      Flag.optional
+    ),
+    notificationBody: Flag.Literals("notification-body", ["requestId", "empty"]).pipe(
+      Flag.withDescription("What such a POST holds: the request ID as JSON, or nothing"),
+      Flag.withDefault("requestId")
     )
   },
   Effect.fnUntraced(function* (flags) {
-    const { FaultPlan, Sandbox } = yield* Effect.promise(() => import("@tokenbatch/sandbox"))
-    const { failureMode, lostOnRestart, order, port, setupTime, timePerToken, workers } = flags
+    const { FaultPlan, Notifications, Sandbox } = yield* Effect.promise(() => import("@tokenbatch/sandbox"))
+    const { failureMode, lostOnRestart, notificationBody, order, port, setupTime, timePerToken, workers } = flags
     const given = yield* bearerFrom(flags.bearerFile)
+    const notificationEndpoint = yield* endpointOf(flags.notificationEndpoint)
     const faults = Option.isSome(flags.faults) ? yield* planFrom(flags.faults.value, FaultPlan.parse) : undefined
     const options: SandboxOptions.Input = {
       port,
@@ -89,6 +100,8 @@ export const sandbox = Command.make(
       failureMode,
       order,
       lostOnRestart,
+      notificationBody,
+      notificationEndpoint,
       dryRunChecksExisting: flags.dryRunChecksExisting === "true",
       ...(given === undefined ? undefined : { bearer: given }),
       ...(faults === undefined ? undefined : { faults }),
@@ -104,6 +117,10 @@ export const sandbox = Command.make(
       )
       process.stderr.write("The sandbox is running; Ctrl-C ends it. Paste the lines above into another shell.\n")
       yield* Signals.first
+      if (notificationEndpoint !== undefined) {
+        const { counts } = yield* Notifications.Notifications
+        process.stderr.write(`${told(yield* counts)}\n`)
+      }
       yield* ExitCode.set(0)
     })
     yield* serve.pipe(
@@ -128,6 +145,10 @@ export const sandbox = Command.make(
     {
       command: "tokenbatch sandbox --port 8089 --bearer-file bearer.txt --state state.ndjson --faults plan.json",
       description: "A rough one that can be killed and started again"
+    },
+    {
+      command: "tokenbatch sandbox --notification-endpoint http://127.0.0.1:8080/hooks/SECRET",
+      description: "One that tells when a batch has ended; see --notify-listen of create"
     }
   ])
 )
@@ -143,6 +164,21 @@ const scopesOf = (text: string): ReadonlyArray<string> =>
     .split(",")
     .map((scope) => scope.trim())
     .filter((scope) => scope !== "")
+
+/** The endpoint that the flag names. It is not repeated where it is wrong: its path may be a secret. */
+const endpointOf = Effect.fnUntraced(function* (given: Option.Option<Redacted.Redacted>) {
+  if (Option.isNone(given)) return undefined
+  const url = URL.parse(Redacted.value(given.value))
+  if (url !== null && /^https?:$/.test(url.protocol) && url.username === "" && url.password === "") return url
+  return yield* new Failure({
+    problem: "--notification-endpoint is not a URL that can be sent to: http:// or https://, without a user's name.",
+    remedy: "Set it to something like http://127.0.0.1:8080/hooks/SECRET."
+  })
+})
+
+/** What became of the notifications. */
+const told = ({ delivered, dropped, failed, lastFailure }: Notifications.Counts): string =>
+  `Notifications: ${Format.integer(delivered)} delivered, ${Format.integer(failed)} failed${lastFailure === undefined ? "" : ` (the last with ${lastFailure})`}, ${Format.integer(dropped)} dropped.`
 
 /** The text of a file that a flag names. */
 const textOf = Effect.fnUntraced(function* (what: string, file: string) {

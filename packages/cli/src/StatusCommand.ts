@@ -4,6 +4,7 @@ import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Connection from "./Connection.ts"
 import { ExitCode } from "./ExitCode.ts"
@@ -24,7 +25,7 @@ export const status = Command.make(
   Effect.fnUntraced(function* (flags) {
     const answer = yield* Effect.flatMap(TokenOperations.TokenOperations, (operations) =>
       Effect.result(operations.batchStatus(flags.requestId))
-    ).pipe(Effect.provide(Connection.layer(flags, 1)))
+    ).pipe(Effect.provide(Connection.layer({ ...flags, concurrency: Option.some(1), maxConcurrency: 1 })))
     if (Result.isFailure(answer)) {
       const error = answer.failure
       const { exitCode, problem, remedy } = meaning(error)

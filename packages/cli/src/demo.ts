@@ -3,7 +3,7 @@
  * does, and holds the report against what the sample was made to give and against the sandbox's own ledger.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Batches, Polling, ResolutionPolicy, Submission, TokenBatchRun } from "@tokenbatch/stream"
+import { Batches, FlowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
 import { SampleRequests } from "@tokenbatch/sandbox"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -47,7 +47,9 @@ const demo = Effect.gen(function* () {
     limit: Option.none(),
     batchSize: Batches.defaultBatchSize,
     batchBytes: Batches.defaultBatchBytes,
-    concurrency: TokenBatchRun.defaultConcurrency,
+    concurrency: Option.none(),
+    maxConcurrency: FlowLaw.defaultMost,
+    maxRequestsPerSecond: Option.none(),
     pollTimeout: Polling.defaultPollTimeout,
     giveUpAfter: Submission.defaultGiveUpAfter,
     keepGoing: false,
@@ -70,7 +72,7 @@ const demo = Effect.gen(function* () {
     quiet: false
   }
   const { exitCode, report } = yield* CreateRun.run(settings, inputs).pipe(
-    Effect.provide(clientOf(settings.sandboxLedger, HttpTransport.layer(settings.concurrency)))
+    Effect.provide(clientOf(settings.sandboxLedger, HttpTransport.layer(settings)))
   )
 
   // Stopped by a signal, or without room for its files: the summary has said so.

@@ -82,6 +82,9 @@ export const BatchStatus = Schema.Struct({
 })
 export interface BatchStatus extends Schema.Schema.Type<typeof BatchStatus> {}
 
+/** Whether a status says how the batch ended. */
+export const hasEnded = ({ state }: BatchStatus): boolean => state === "Succeeded" || state === "Failed"
+
 /** What a `result` means, for a batch of a kind. What is not known, of either, is no success. */
 export const stateOf = (result: string | null | undefined, batchKind?: string | null): BatchState => {
   if (result != null && batchKind != null && batchKind !== "CREATE") return "Unknown"

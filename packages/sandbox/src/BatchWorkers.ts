@@ -8,7 +8,8 @@
  *
  * A batch is carried out in one step, at the end of its time: its tokens and its result are written together, so whenever the sandbox is
  * killed a batch has all of its end or nothing of it. Started anew with its state, the sandbox has all the batches that have ended, and
- * works on the others again, or has forgotten them. A result, once shown, stays.
+ * works on the others again, or has forgotten them. A result, once shown, stays. An end that is written down is notified, and not again
+ * when the sandbox is started anew.
  */
 import { TokenOperationsApi, type TokenBatch } from "@tokenbatch/core"
 import * as Clock from "effect/Clock"
@@ -19,6 +20,7 @@ import * as Queue from "effect/Queue"
 import { randomUUID } from "node:crypto"
 import { Faults, type BatchFaults } from "./Faults.ts"
 import { hashOf, Ledger, type LedgerError } from "./Ledger.ts"
+import { Notifications } from "./Notifications.ts"
 import * as Random from "./Random.ts"
 import type { SandboxOptions } from "./SandboxOptions.ts"
 import type { Requested } from "./ServiceRules.ts"
@@ -59,12 +61,13 @@ export class BatchWorkers extends Context.Service<
 >()("@tokenbatch/sandbox/BatchWorkers") {
   static readonly layer = (
     options: SandboxOptions
-  ): Layer.Layer<BatchWorkers, LedgerError | StateError, Ledger | Faults | StateFile> =>
+  ): Layer.Layer<BatchWorkers, LedgerError | StateError, Ledger | Notifications | Faults | StateFile> =>
     Layer.effect(BatchWorkers, make(options))
 }
 
 const make = Effect.fnUntraced(function* (options: SandboxOptions) {
   const ledger = yield* Ledger
+  const notifications = yield* Notifications
   const dealer = yield* Faults
   const state = yield* StateFile
   const scope = yield* Effect.scope
@@ -96,6 +99,7 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
       state.writeUnsafe({ _tag: "Ended", requestId, ...end })
     )
     remember(job, end)
+    notifications.endedUnsafe(requestId)
   }
 
   /** Carries a batch out, at once: nothing else can come between a look into the ledger and an entry. */

@@ -5,7 +5,8 @@
  * real service; where nothing is, the options choose. The create endpoint reads its body raw: decoding it value by value through the
  * schema costs four times as much, and the sandbox must not be what a client waits for.
  *
- * What it is to do wrong is a `FaultPlan`. With a state file (`StateFile`) it goes on from where it was, however it ended.
+ * What it is to do wrong is a `FaultPlan`. Told an endpoint, it says there when a batch has ended (`Notifications`). With a state file
+ * (`StateFile`) it goes on from where it was, however it ended.
  */
 import { AuthleteConfig, Credentials, TokenOperationsApi } from "@tokenbatch/core"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -25,6 +26,7 @@ import { BatchWorkers } from "./BatchWorkers.ts"
 import { Faults } from "./Faults.ts"
 import * as FaultyAnswers from "./FaultyAnswers.ts"
 import { Ledger, type LedgerError } from "./Ledger.ts"
+import { Notifications } from "./Notifications.ts"
 import * as SandboxOptions from "./SandboxOptions.ts"
 import * as ServiceRules from "./ServiceRules.ts"
 import { StateFile, type StateError } from "./StateFile.ts"
@@ -40,17 +42,17 @@ export class Sandbox extends Context.Service<
     readonly bearer: Redacted.Redacted
   }
 >()("@tokenbatch/sandbox/Sandbox") {
-  /** A sandbox that runs as long as the layer's scope. Its ledger can be read. */
+  /** A sandbox that runs as long as the layer's scope. Its ledger can be read, and what became of its notifications. */
   static readonly layer = (
     input: SandboxOptions.Input = {}
-  ): Layer.Layer<Sandbox | Ledger, LedgerError | StateError | HttpServerError.ServeError> =>
+  ): Layer.Layer<Sandbox | Ledger | Notifications, LedgerError | StateError | HttpServerError.ServeError> =>
     Layer.suspend(() => {
       const options = SandboxOptions.make(input)
       return described(options).pipe(
         Layer.provide(HttpRouter.serve(routes(options), { disableLogger: true, disableListenLog: true })),
         Layer.provideMerge(server(options)),
         Layer.provide(BatchWorkers.layer(options)),
-        Layer.provideMerge(Ledger.layer(options.ledgerFile)),
+        Layer.provideMerge([Ledger.layer(options.ledgerFile), Notifications.layer(options)]),
         // Read before the ledger is written over: where the state cannot be used, nothing has been touched.
         Layer.provide([Faults.layer(options.faults), StateFile.layer(options)])
       )

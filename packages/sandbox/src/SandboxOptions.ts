@@ -37,27 +37,36 @@ export const SandboxOptions = Schema.Struct({
   lostOnRestart: Schema.Literals(["requeue", "forget"]),
   /** Whether the records of a batch are carried out in the order of the batch, or in an order of the dice's (of the plan's seed). */
   order: Schema.Literals(["inOrder", "shuffled"]),
+  /** A URL that gets a POST whenever a batch has ended, see `Notifications`. */
+  notificationEndpoint: Schema.optionalKey(Schema.String),
+  /** What that POST holds, since the real service does not say: the request id as JSON, or nothing. */
+  notificationBody: Schema.Literals(["requestId", "empty"]),
   /** What goes wrong, and how often. */
   faults: Schema.optionalKey(FaultPlan)
 })
 export interface SandboxOptions extends Schema.Schema.Type<typeof SandboxOptions> {}
 
 /** Options as people give them: durations in any form, the bearer redacted, and everything may be left out. */
-export interface Input extends Partial<Omit<SandboxOptions, "bearer" | "setupTime" | "timePerToken">> {
+export interface Input extends Partial<
+  Omit<SandboxOptions, "bearer" | "notificationEndpoint" | "setupTime" | "timePerToken">
+> {
   /** Default: a random one. */
   readonly bearer?: Redacted.Redacted | undefined
   /** Default 20 milliseconds. */
   readonly setupTime?: Duration.Input | undefined
   /** Default 2 microseconds. */
   readonly timePerToken?: Duration.Input | undefined
+  /** Default: nobody is told. */
+  readonly notificationEndpoint?: URL | undefined
 }
 
 /**
- * Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB, in order, and
- * after a restart `requeue`.
+ * Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB, in order,
+ * no notifications, and after a restart `requeue`.
  */
 export const make = ({
   bearer,
+  notificationEndpoint,
   setupTime = "20 millis",
   timePerToken = "2 micros",
   ...rest
@@ -70,7 +79,9 @@ export const make = ({
   maxBodySize: 64 * 1024 * 1024,
   lostOnRestart: "requeue",
   order: "inOrder",
+  notificationBody: "requestId",
   ...rest,
+  ...(notificationEndpoint === undefined ? undefined : { notificationEndpoint: notificationEndpoint.href }),
   bearer: bearer === undefined ? `sandbox-${crypto.randomUUID()}` : Redacted.value(bearer),
   setupTime: Duration.toMillis(setupTime),
   timePerToken: Duration.toMillis(timePerToken)

@@ -91,7 +91,9 @@ export const start = (
 export const main: Effect.Effect<void> = Effect.gen(function* () {
   const port = parentPort
   if (port === null) return yield* Effect.die(new Error("SandboxThread.main runs in a worker thread"))
-  const { bearer, ...options } = Schema.decodeUnknownSync(SandboxOptions.SandboxOptions)(workerData)
+  const { bearer, notificationEndpoint, ...options } = Schema.decodeUnknownSync(SandboxOptions.SandboxOptions)(
+    workerData
+  )
   const tell = (message: Message) => Effect.sync(() => port.postMessage(message))
   const closed = Effect.callback<void>((resume) => {
     port.once("message", () => resume(Effect.void))
@@ -101,7 +103,15 @@ export const main: Effect.Effect<void> = Effect.gen(function* () {
     yield* tell({ _tag: "Ready", baseUrl })
     return yield* Effect.never
   }).pipe(
-    Effect.provide(Layer.fresh(Sandbox.layer({ ...options, bearer: Redacted.make(bearer) }))),
+    Effect.provide(
+      Layer.fresh(
+        Sandbox.layer({
+          ...options,
+          bearer: Redacted.make(bearer),
+          notificationEndpoint: notificationEndpoint === undefined ? undefined : new URL(notificationEndpoint)
+        })
+      )
+    ),
     Effect.catch((error) => tell({ _tag: "Failed", reason: error.message }))
   )
   // The parent may say so before the sandbox runs.

@@ -12,6 +12,7 @@ import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Batches from "./Batches.ts"
+import type { Ticket } from "./Flow.ts"
 import type * as Leg from "./Leg.ts"
 import * as Lines from "./Lines.ts"
 import type { OpenBatch, OpenBatches } from "./OpenBatches.ts"
@@ -125,9 +126,9 @@ export const deliver: (
     case "Refused":
       return yield* deny(leg, task, { ...submitted, polls: 0 }, options)
     case "Taken": {
-      const { requestId } = submitted.receipt
-      yield* leg.emit({ _tag: "BatchAccepted", batch: index, requestId })
-      return yield* follow(leg, task, requestId, options, began)
+      const { ticket } = submitted
+      yield* leg.emit({ _tag: "BatchAccepted", batch: index, requestId: ticket.requestId })
+      return yield* follow(leg, task, ticket, options, began)
     }
   }
 })
@@ -136,14 +137,15 @@ export const deliver: (
 export const follow: (
   leg: Leg.Leg,
   task: Task,
-  requestId: TokenBatch.RequestId,
+  ticket: Ticket,
   options: Options,
   began?: number
 ) => Effect.Effect<Ended, never, TokenOperations.TokenOperations> = Effect.fnUntraced(
-  function* (leg, task, requestId, options, began) {
+  function* (leg, task, ticket, options, began) {
     const { batch, hold, index } = task
+    const { requestId } = ticket
     const { lines, records } = batch
-    const outcome = yield* Polling.poll(leg, requestId, () => Secrets.tokenValues(batch.body), options)
+    const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(batch.body), options)
     const { polls } = outcome
     const elapsed = began === undefined ? undefined : { elapsed: (yield* Clock.currentTimeMillis) - began }
     switch (outcome._tag) {
@@ -234,7 +236,7 @@ const both = Effect.fnUntraced(function* <A, R>(
   first: Effect.Effect<A, never, R>,
   second: Effect.Effect<A, never, R>
 ) {
-  const ahead = yield* Effect.forkChild(leg.slots.withPermitsIfAvailable(1)(second))
+  const ahead = yield* Effect.forkChild(leg.flow.slots.withPermitsIfAvailable(1)(second))
   const one = yield* first
   const other = yield* Fiber.join(ahead)
   return [one, other._tag === "Some" ? other.value : yield* second]
@@ -294,10 +296,10 @@ export const takeUp: (
         if (entry.requestId === undefined || entry.lost) return
         options.pending?.delete(entry.batch)
         yield* leg.emit({ _tag: "BatchReopened", batch: entry.batch, records: entry.records, from: "unresolved" })
-        yield* follow(leg, task, TokenBatch.RequestId.make(entry.requestId), options)
+        yield* follow(leg, task, leg.flow.adopt(TokenBatch.RequestId.make(entry.requestId)), options)
         return
       case "Accepted":
-        yield* follow(leg, task, TokenBatch.RequestId.make(entry.requestId!), options)
+        yield* follow(leg, task, leg.flow.adopt(TokenBatch.RequestId.make(entry.requestId!)), options)
         return
       case "Split": {
         const known = open.partsOf(entry.batch)

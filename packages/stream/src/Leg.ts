@@ -9,6 +9,7 @@ import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Semaphore from "effect/Semaphore"
+import type { Flow } from "./Flow.ts"
 import type { RunEvent, StopReason } from "./RunEvent.ts"
 
 /** One process's share of a run. Its fields change as the leg goes on. */
@@ -17,8 +18,8 @@ export interface Leg {
   readonly emit: (event: RunEvent) => Effect.Effect<void>
   /** Says it at once, when it is called; what it gives waits. For what must come in an order that waiting would spoil. */
   readonly emitUnsafe: (event: RunEvent) => Effect.Effect<void>
-  /** A permit for each batch that may be in flight at once. */
-  readonly slots: Semaphore.Semaphore
+  /** How many batches are in flight at once, and when they are handed in and asked after. */
+  readonly flow: Flow
   /** The number of the batch that was intended last. */
   lastBatch: number
   /** When a create call that was no dry run last ended or was given up, in milliseconds since the Unix epoch; before any, when the leg began. */
@@ -38,14 +39,12 @@ export interface Leg {
 }
 
 /** A leg that has just begun. */
-export const make = (
-  options: Pick<Leg, "emitUnsafe"> & { readonly concurrency?: number; readonly lastBatch?: number }
-): Effect.Effect<Leg> =>
+export const make = (options: Pick<Leg, "emitUnsafe" | "flow"> & { readonly lastBatch?: number }): Effect.Effect<Leg> =>
   Effect.gen(function* () {
     return {
       emit: (event) => Effect.suspend(() => options.emitUnsafe(event)),
       emitUnsafe: options.emitUnsafe,
-      slots: yield* Semaphore.make(options.concurrency ?? 1),
+      flow: options.flow,
       lastBatch: options.lastBatch ?? 0,
       lastSent: yield* Clock.currentTimeMillis,
       anyTaken: false,
@@ -64,6 +63,7 @@ export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, m
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
   leg.reason = reason
+  leg.flow.stop()
   // Whoever stops it may be interrupted for that very reason while the event is written down; nobody else would complete this then.
   yield* Effect.ensuring(
     leg.emit({ _tag: "RunStopping", reason, message }),
@@ -75,6 +75,7 @@ export const stop = Effect.fnUntraced(function* (leg: Leg, reason: StopReason, m
 export const fail = (leg: Leg, message: string): RunEvent => {
   leg.stopped = true
   leg.reason = "JournalFailed"
+  leg.flow.stop()
   Deferred.doneUnsafe(leg.stopping, Effect.void)
   return { _tag: "RunStopping", reason: "JournalFailed", message }
 }
@@ -89,6 +90,7 @@ export const goOn = (leg: Leg): Effect.Effect<boolean> =>
     const soft = leg.reason === "SystematicRefusal" || leg.reason === "TooManyRejects" || leg.reason === "Unreadable"
     if (!soft || leg.requested) return false
     leg.stopped = false
+    leg.flow.goOn()
     leg.stopping = Deferred.makeUnsafe<void>()
     return true
   })
@@ -98,6 +100,13 @@ export const end = Effect.fnUntraced(function* (leg: Leg) {
   if (leg.stopped) return yield* Deferred.await(leg.stopping)
   leg.stopped = true
 })
+
+/** Halts the leg: the grace of what is in flight is over. */
+export const halt = (leg: Leg): Effect.Effect<void> =>
+  Effect.suspend(() => {
+    leg.flow.halt()
+    return Deferred.succeed(leg.halted, undefined)
+  })
 
 /** Sleeps, and tells whether the leg began to stop meanwhile. */
 export const sleepUnlessStopping = (leg: Leg, millis: number): Effect.Effect<boolean> =>

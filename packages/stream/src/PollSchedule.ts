@@ -1,11 +1,21 @@
 /**
- * When a batch is asked after: the delays between its polls, as a `Schedule`.
+ * When a batch is asked after: the delays between its polls, as `Schedule`s. They take the last status, once there is one, and begin with the
+ * delay before the first poll.
  *
- * The first poll comes after `first`; from then on the delay grows by `growth` up to `cap`. Each is jittered by a fifth either way, so
- * that batches that were accepted together are not polled together.
+ * `exponential` and `fixed` are what they say, jittered by a fifth either way, so that batches that were accepted together are not polled
+ * together. `adaptive` learns from every poll of everyone who shares it, by `PollLaw`. A run that is given none of them does more than
+ * that: its `Flow` also knows which batches wait, lets them share what polls there are while nothing is known, and follows notifications.
  */
-import type * as Duration from "effect/Duration"
+import { TokenBatch } from "@tokenbatch/core"
+import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import * as PollLaw from "./PollLaw.ts"
+
+/** Delays between the polls of a batch. */
+export type PollSchedule = Schedule.Schedule<unknown, TokenBatch.BatchStatus | undefined>
 
 /** Options of {@link exponential}. */
 export interface Options {
@@ -17,9 +27,65 @@ export interface Options {
   readonly cap?: Duration.Input | undefined
 }
 
-/** Growing delays with a cap. Never ends: the deadline of `Polling` does. */
+/** The first delay is `first`; from then on it grows by `growth` up to `cap`. Never ends: the deadline of `Polling` does. */
 export const exponential = ({ cap = "10 seconds", first = "100 millis", growth = 1.5 }: Options = {}) =>
   Schedule.min([Schedule.exponential(first, growth), Schedule.spaced(cap)]).pipe(Schedule.jittered)
 
 /** The same delay each time. */
 export const fixed = (delay: Duration.Input) => Schedule.spaced(delay).pipe(Schedule.jittered)
+
+/**
+ * Delays that are learned: somewhat more than half of the first polls find the result. Share one schedule among all pollers; it ends with
+ * the status that says how the batch ended, which it has to be told to learn of it, as `Effect.repeat` does.
+ *
+ * @example
+ * ```ts
+ * import { TokenOperations, type TokenBatch } from "@tokenbatch/core"
+ * import { PollSchedule } from "@tokenbatch/stream"
+ * import { Effect } from "effect"
+ *
+ * const schedule = PollSchedule.adaptive()
+ *
+ * const outcome = (requestId: TokenBatch.RequestId) =>
+ *   Effect.gen(function* () {
+ *     const operations = yield* TokenOperations.TokenOperations
+ *     return yield* Effect.repeat(operations.batchStatus(requestId), schedule)
+ *   })
+ * ```
+ */
+export const adaptive = (): Schedule.Schedule<
+  TokenBatch.BatchStatus | undefined,
+  TokenBatch.BatchStatus | undefined
+> => {
+  let law = PollLaw.initial
+  let held = 0
+  return Schedule.fromStep(
+    Effect.map(Random.Random, (random) => {
+      let asked: PollLaw.Asked | undefined
+      return (now: number, status: TokenBatch.BatchStatus | undefined) => {
+        const found = status !== undefined && TokenBatch.hasEnded(status)
+        if (asked === undefined) {
+          if (found) return Cause.done(status)
+          asked = { taken: now, held: ++held, polls: 0, last: now }
+        } else {
+          law = PollLaw.step(law, {
+            asked,
+            sent: now,
+            at: now,
+            found,
+            aim: PollLaw.usualAim,
+            onTime: true,
+            hinted: false
+          })
+          if (found) {
+            held--
+            return Cause.done(status)
+          }
+          asked = { ...asked, polls: asked.polls + 1, last: now }
+        }
+        const jitter = (random.nextDoubleUnsafe() * 2 - 1) * PollLaw.spread(law, asked)
+        return Effect.succeed([status, Duration.millis(Math.max(PollLaw.dueByItself(law, asked) + jitter - now, 0))])
+      }
+    })
+  )
+}

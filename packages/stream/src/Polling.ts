@@ -1,17 +1,19 @@
 /**
- * From a receipt to an outcome: asks for the status by a schedule until there is a result or the deadline has passed.
+ * From a receipt to an outcome: asks for the status until there is a result or the deadline has passed. When, is for the leg's `Flow` to
+ * find out, or for a schedule to say.
  *
  * An answer that settles nothing (an unknown id, a 5xx, a page of HTML, a reset) is asked again. The deadline counts only time in
  * which the service answers, so that an outage does not turn everything in flight into unresolved.
  */
-import { AuthleteError, Secrets, TokenOperations, type TokenBatch } from "@tokenbatch/core"
+import { AuthleteError, Secrets, TokenOperations, TokenBatch } from "@tokenbatch/core"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import type { Ticket } from "./Flow.ts"
 import * as Leg from "./Leg.ts"
-import * as PollSchedule from "./PollSchedule.ts"
+import type { PollSchedule } from "./PollSchedule.ts"
 import { defaultGiveUpAfter } from "./Submission.ts"
 
 /** What became of an accepted batch, and how often it was asked after. */
@@ -35,8 +37,8 @@ export type Outcome =
 
 /** Options of {@link poll}. */
 export interface Options {
-  /** The delay before each poll. Default `PollSchedule.exponential()`. */
-  readonly pollSchedule?: Schedule.Schedule<unknown> | undefined
+  /** The delay before each poll. Default: found out, see `PollLaw`. Where it ends, the batch is unresolved. */
+  readonly pollSchedule?: PollSchedule | undefined
   /** How long to wait for a result, while the service answers. Default 15 minutes. */
   readonly pollTimeout?: Duration.Input | undefined
   /** How long the service may be away. Default 1 hour. */
@@ -61,26 +63,37 @@ const isUnknownId = (error: AuthleteError.AuthleteError): boolean =>
  */
 export const poll = Effect.fnUntraced(function* (
   leg: Leg.Leg,
-  requestId: TokenBatch.RequestId,
+  ticket: Ticket,
   secrets: () => ReadonlyArray<string>,
-  {
-    giveUpAfter = defaultGiveUpAfter,
-    pollSchedule = PollSchedule.exponential(),
-    pollTimeout = defaultPollTimeout
-  }: Options = {}
+  options: Options = {}
+): Effect.fn.Return<Outcome, never, TokenOperations.TokenOperations> {
+  const outcome = yield* ask(leg, ticket, secrets, options)
+  leg.flow.ended(ticket, outcome._tag !== "Unresolved")
+  return outcome
+})
+
+const ask = Effect.fnUntraced(function* (
+  leg: Leg.Leg,
+  ticket: Ticket,
+  secrets: () => ReadonlyArray<string>,
+  { giveUpAfter = defaultGiveUpAfter, pollSchedule, pollTimeout = defaultPollTimeout }: Options
 ): Effect.fn.Return<Outcome, never, TokenOperations.TokenOperations> {
   const operations = yield* TokenOperations.TokenOperations
-  const nextDelay = yield* Schedule.toStep(pollSchedule)
+  const { flow } = leg
+  const nextDelay = pollSchedule === undefined ? undefined : yield* Schedule.toStep(pollSchedule)
   const deadline = Duration.toMillis(pollTimeout)
   const awayLimit = Duration.toMillis(giveUpAfter)
 
   let polls = 0
+  /** Polls that count for when the next one is: all but those that were refused, or that a notification had brought forward. */
+  let misses = 0
   let waited = 0
   let asked = yield* Clock.currentTimeMillis
   let answered = asked
   let last = { code: "NO_RESULT", message: "the service has not said how the batch ended" }
   let retryAfter = 0
   let lost = false
+  let status: TokenBatch.BatchStatus | undefined
 
   const unresolved = (why: { readonly code: string; readonly message: string }, lost = false): Outcome => ({
     _tag: "Unresolved",
@@ -92,30 +105,45 @@ export const poll = Effect.fnUntraced(function* (
     unresolved({ code: "STOPPED", message: "the run stopped before the service had said how the batch ended" })
 
   for (;;) {
-    const delay = yield* Effect.option(nextDelay(asked, undefined))
-    if (delay._tag === "None") return unresolved(last, lost)
+    const delay = nextDelay === undefined ? undefined : yield* Effect.option(nextDelay(asked, status))
+    if (delay?._tag === "None") return unresolved(last, lost)
     // As long as the service asks for, but not beyond the moment at which it has been away for too long.
     const wait = Math.min(retryAfter, Math.max(answered + awayLimit - asked, 0))
-    const millis = Math.max(Duration.toMillis(delay.value[1]), wait)
+    const turn = yield* flow.turn({
+      ticket,
+      misses,
+      last: asked,
+      least: wait,
+      delay: delay === undefined ? undefined : Duration.toMillis(delay.value[1]),
+      // To find that the deadline has come, or that the service has been away for too long.
+      latest: asked + Math.min(deadline - waited, Math.max(answered + awayLimit - asked, 0))
+    })
+    if (turn === "halted") return stopped()
+    if (turn === "gone") return unresolved(last, lost)
+    const sent = yield* Clock.currentTimeMillis
     const answer = yield* Leg.untilHalted(
       leg,
-      Effect.delay(Effect.result(operations.batchStatus(requestId)), millis),
+      Effect.result(operations.batchStatus(ticket.requestId)),
       () => "halted" as const
     )
     if (answer === "halted") return stopped()
 
     polls++
     const now = yield* Clock.currentTimeMillis
+    yield* flow.polled({ ticket, misses, last: asked, sent, turn }, answer)
     retryAfter = 0
+    const away = flow.awaySince(answered)
     if (Result.isSuccess(answer) || isAnswer(answer.failure)) {
-      waited += now - asked
+      waited += now - asked - flow.awaySince(asked)
       answered = now
     }
+    if (turn !== "hinted" && (Result.isSuccess(answer) || answer.failure._tag !== "RateLimited")) misses++
     asked = now
     lost = Result.isFailure(answer) && isUnknownId(answer.failure)
 
     if (Result.isSuccess(answer)) {
-      const status = answer.success
+      status = answer.success
+      if (nextDelay !== undefined && TokenBatch.hasEnded(status)) yield* Effect.ignore(nextDelay(now, status))
       if (status.state === "Succeeded") return { _tag: "Succeeded", polls }
       if (status.state === "Failed") {
         const hidden = secrets()
@@ -152,7 +180,7 @@ export const poll = Effect.fnUntraced(function* (
     }
 
     if (waited >= deadline) return unresolved(last, lost)
-    if (now - answered >= awayLimit) {
+    if (now - answered - away >= awayLimit) {
       yield* Leg.stop(leg, "GivenUp", `the service has not answered for too long: ${last.message}`)
       return unresolved(last)
     }

@@ -13,6 +13,7 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import type * as Batches from "./Batches.ts"
 import * as Delivery from "./Delivery.ts"
+import type { Ticket } from "./Flow.ts"
 import * as Leg from "./Leg.ts"
 import * as Lines from "./Lines.ts"
 import type { OpenBatch, OpenBatches } from "./OpenBatches.ts"
@@ -111,7 +112,7 @@ export const resolve = Effect.fnUntraced(function* <R>(
       onCalibrated: (trial) => leg.emit({ _tag: "Calibrated", ...trial })
     }),
     limited: (call) =>
-      leg.slots.withPermits(1)(
+      leg.flow.slots.withPermits(1)(
         Effect.suspend(() => {
           if (leg.stopped) return Effect.succeed<Resolution.Answer>({ _tag: "Stopped" })
           if (spent >= policy.budget) return Effect.succeed<Resolution.Answer>({ _tag: "OutOfBudget" })
@@ -156,7 +157,8 @@ const examine = Effect.fnUntraced(function* <R>(
   if (isPending(entry)) {
     const { records, requestId } = entry
     yield* leg.emit({ _tag: "BatchReopened", batch: entry.batch, records, from: "unresolved" })
-    yield* Delivery.follow(leg, { index: entry.batch, batch }, TokenBatch.RequestId.make(requestId!), options)
+    const ticket = leg.flow.adopt(TokenBatch.RequestId.make(requestId!))
+    yield* Delivery.follow(leg, { index: entry.batch, batch }, ticket, options)
     const known = open.get(entry.batch)
     if (known === undefined || isPending(known)) return
   }
@@ -164,7 +166,8 @@ const examine = Effect.fnUntraced(function* <R>(
   for (const { batch: index, lines, records, requestId } of open.resolving(entry.batch)) {
     if (requestId === undefined) continue
     const told = { batch: index, resolves: entry.batch, records, lines }
-    const answer = yield* conclude(leg, told, TokenBatch.RequestId.make(requestId), batch.body, options)
+    const ticket = leg.flow.adopt(TokenBatch.RequestId.make(requestId))
+    const answer = yield* conclude(leg, told, ticket, batch.body, options)
     if (answer._tag === "Succeeded") recall.created(batch, lines)
   }
   const choice = choose(policy, entry)
@@ -295,9 +298,9 @@ const submitAgain = Effect.fnUntraced(function* (
       return { _tag: submitted._tag === "Refused" ? "Failed" : "InDoubt", code, message }
     }
     case "Taken": {
-      const { requestId } = submitted.receipt
-      yield* leg.emit({ _tag: "BatchAccepted", batch: told.batch, requestId })
-      return yield* conclude(leg, told, requestId, body, options, began)
+      const { ticket } = submitted
+      yield* leg.emit({ _tag: "BatchAccepted", batch: told.batch, requestId: ticket.requestId })
+      return yield* conclude(leg, told, ticket, body, options, began)
     }
   }
 })
@@ -306,12 +309,13 @@ const submitAgain = Effect.fnUntraced(function* (
 const conclude = Effect.fnUntraced(function* (
   leg: Leg.Leg,
   told: Again,
-  requestId: TokenBatch.RequestId,
+  ticket: Ticket,
   body: Uint8Array,
   options: Delivery.Options,
   began?: number
 ): Effect.fn.Return<Resolution.Answer, never, TokenOperations.TokenOperations> {
-  const outcome = yield* Polling.poll(leg, requestId, () => Secrets.tokenValues(body), options)
+  const { requestId } = ticket
+  const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(body), options)
   const elapsed = began === undefined ? undefined : { elapsed: (yield* Clock.currentTimeMillis) - began }
   switch (outcome._tag) {
     case "Succeeded": {
@@ -345,7 +349,7 @@ const tryDry = Effect.fnUntraced(function* (
     case "Refused":
       return { ...submitted, _tag: submitted._tag === "Refused" ? "Failed" : "InDoubt" }
     case "Taken": {
-      const outcome = yield* Polling.poll(leg, submitted.receipt.requestId, () => Secrets.tokenValues(body), options)
+      const outcome = yield* Polling.poll(leg, submitted.ticket, () => Secrets.tokenValues(body), options)
       if (outcome._tag !== "Unresolved") return outcome
       return leg.stopped ? { _tag: "Stopped" } : { ...outcome, _tag: "InDoubt" }
     }

@@ -48,7 +48,8 @@ export const RunStarted = Schema.TaggedStruct("RunStarted", {
   runId: Schema.String,
   /** Milliseconds since the Unix epoch. */
   startedAt: Millis,
-  concurrency: Schema.Int,
+  /** Batches in flight at once, where that is not found out. */
+  concurrency: Schema.optionalKey(Schema.Int),
   ...Pinned.fields,
   /** Whether it is against a sandbox that is gone afterwards. */
   sandbox: Schema.optionalKey(Schema.Literal(true))
@@ -60,7 +61,7 @@ export const RunResumed = Schema.TaggedStruct("RunResumed", {
   at: Millis,
   /** Which process it is in the order of them, from 2. */
   leg: Schema.Int,
-  concurrency: Schema.Int,
+  concurrency: Schema.optionalKey(Schema.Int),
   /** Bytes at the end of the journal that were no whole event and were cut off. */
   cutOff: Schema.optionalKey(Schema.Int)
 })
@@ -183,6 +184,39 @@ export const BatchNotSubmitted = Schema.TaggedStruct("BatchNotSubmitted", {
   code: Schema.String,
   message: Schema.String
 })
+
+/** The pace at which batches are handed in has changed. */
+export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
+  /** Milliseconds since the Unix epoch. */
+  at: Millis,
+  reason: Schema.Literals([
+    /** The first results are there, so as many are handed in as will be done in time. */
+    "ResultsCome",
+    /** To see what the throughput does. */
+    "Trial",
+    /** What was tried is better, or what was before is. */
+    "Throughput",
+    /** The service's queue was full. */
+    "QueueFull",
+    /** It may have room again. */
+    "RoomAgain",
+    /** Requests came too fast for the service. */
+    "TooFast",
+    /** More would not be done before the poll timeout. */
+    "PollTimeout",
+    /** Results take much longer, or much less long, than they did. */
+    "Drift",
+    /** The service does not answer: everything waits. */
+    "Away",
+    /** It answers again. */
+    "Back"
+  ]),
+  /** Most batches with the service at once. */
+  window: Schema.Int,
+  /** Requests are spaced to be no more than this; absent where they are not. */
+  requestsPerSecond: Schema.optionalKey(Schema.Number)
+})
+export interface FlowChanged extends Schema.Schema.Type<typeof FlowChanged> {}
 
 /** Everything else has ended; now it is found out what became of the records that are unresolved. */
 export const ResolutionStarted = Schema.TaggedStruct("ResolutionStarted", {
@@ -328,6 +362,7 @@ export const RunEvent = Schema.Union([
   BatchRefused,
   BatchUnresolved,
   BatchNotSubmitted,
+  FlowChanged,
   ResolutionStarted,
   Calibrated,
   RecordsSettled,

@@ -132,6 +132,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
     case "BatchRetried":
     case "BatchAttempted":
     case "BatchAccepted":
+    case "FlowChanged":
       return state
     case "BatchSplit":
       // Its records stay in flight, as those of its halves.

@@ -6,18 +6,19 @@
  * again, except under a dry run, where nothing can be created. The first batch of a leg goes alone until one is taken, so that a
  * wrong address or credential costs one call.
  */
-import { AuthleteError, CreateAnswer, TokenOperations, type TokenBatch } from "@tokenbatch/core"
+import { AuthleteError, CreateAnswer, TokenOperations } from "@tokenbatch/core"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
+import type { Ticket } from "./Flow.ts"
 import * as Leg from "./Leg.ts"
 
 /** What became of handing a batch in. Codes and messages are the last answer's. */
 export type Submitted =
-  | { readonly _tag: "Taken"; readonly receipt: TokenBatch.Receipt }
+  | { readonly _tag: "Taken"; readonly ticket: Ticket }
   /** Certainly not taken, for something in it. */
   | { readonly _tag: "Refused"; readonly code: string; readonly message: string }
   | { readonly _tag: "InDoubt"; readonly code: string; readonly message: string }
@@ -33,7 +34,10 @@ export interface NotTaken {
 /** Options of {@link submit}. */
 export interface Options {
   readonly dryRun?: boolean | undefined
-  /** Delays between attempts. Default {@link defaultRetrySchedule}. Where it ends, the attempts have run out. */
+  /**
+   * Delays between attempts. Default {@link defaultRetrySchedule}, but after a refusal for there being too much to do, when the leg's
+   * `Flow` decides. Where it ends, the attempts have run out.
+   */
   readonly retrySchedule?: Schedule.Schedule<unknown, NotTaken> | undefined
   /** The attempts of a batch have run out after this long without being taken. Default 1 hour. */
   readonly giveUpAfter?: Duration.Input | undefined
@@ -81,10 +85,12 @@ export const submit = Effect.fnUntraced(function* (
 const attempts = Effect.fnUntraced(function* (
   leg: Leg.Leg,
   { again = false, batch, body }: Job,
-  { dryRun = false, giveUpAfter = defaultGiveUpAfter, retrySchedule = defaultRetrySchedule }: Options
+  { dryRun = false, giveUpAfter = defaultGiveUpAfter, retrySchedule }: Options
 ): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
   const operations = yield* TokenOperations.TokenOperations
-  const nextDelay = yield* Schedule.toStep(retrySchedule)
+  const { flow } = leg
+  const nextDelay = yield* Schedule.toStep(retrySchedule ?? defaultRetrySchedule)
+  const patience = Duration.toMillis(giveUpAfter)
   let notTakenSince: number | undefined
   let last = { code: "STOPPED", message: "the run stopped before the batch was sent" }
   const call = Effect.ensuring(
@@ -92,21 +98,25 @@ const attempts = Effect.fnUntraced(function* (
     dryRun ? Effect.void : Effect.map(Clock.currentTimeMillis, (now) => void (leg.lastSent = now))
   )
   for (let attempt = 1; ; attempt++) {
-    if (batch !== undefined && (again || attempt > 1) && !leg.stopped)
-      yield* leg.emit({ _tag: "BatchAttempted", batch })
+    const admitted = yield* flow.admit
+    if (admitted && batch !== undefined && (again || attempt > 1)) yield* leg.emit({ _tag: "BatchAttempted", batch })
     if (leg.stopped) {
+      if (admitted) flow.withdraw()
       yield* Deferred.await(leg.stopping)
       return { _tag: "NotSubmitted", ...last }
     }
 
+    const sent = yield* Clock.currentTimeMillis
     const answer = yield* Leg.untilHalted(leg, call, () => "halted" as const)
     if (answer === "halted") {
+      flow.withdraw()
       const message = "the run stopped before the service had answered"
       return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
     }
+    const ticket = yield* flow.submitted(sent, answer)
     if (Result.isSuccess(answer)) {
       leg.anyTaken = true
-      return { _tag: "Taken", receipt: answer.success }
+      return { _tag: "Taken", ticket: ticket! }
     }
 
     const error = answer.failure
@@ -127,13 +137,16 @@ const attempts = Effect.fnUntraced(function* (
     const now = yield* Clock.currentTimeMillis
     notTakenSince ??= now
     const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
-    const delay = yield* Effect.option(nextDelay(now, { error, retryAfter }))
-    const millis = delay._tag === "Some" ? Duration.toMillis(delay.value[1]) : Infinity
-    if (delay._tag === "None" || now + millis - notTakenSince > Duration.toMillis(giveUpAfter)) {
+    const paced = error._tag === "RateLimited" && retrySchedule === undefined
+    const delay = paced ? undefined : yield* Effect.option(nextDelay(now, { error, retryAfter }))
+    const millis =
+      delay === undefined ? flow.createIn() : delay._tag === "Some" ? Duration.toMillis(delay.value[1]) : Infinity
+    // While the service is away altogether, it is for the flow to say when that has been too long.
+    if (millis === Infinity || now + millis - notTakenSince - flow.awaySince(notTakenSince) > patience) {
       yield* Leg.stop(leg, "GivenUp", `the service has not taken a batch for too long: ${last.message}`)
       return { _tag: "NotSubmitted", ...last }
     }
     if (batch !== undefined) yield* leg.emit({ _tag: "BatchRetried", batch, attempt, ...last, delay: millis })
-    yield* Leg.sleepUnlessStopping(leg, millis)
+    if (!paced) yield* Leg.sleepUnlessStopping(leg, millis)
   }
 })

@@ -7,7 +7,7 @@
  *                              +------ RunEvent -------+------------+--> journal --> the stream
  * ```
  *
- * Portions come in the order of the input, and their intents with them. A batch takes a slot, of which there are `concurrency`, from
+ * Portions come in the order of the input, and their intents with them. A batch takes a slot, of which `Flow` says how many there are, from
  * before its intent until its end; then each batch is an effect of its own that never fails and tells what happened (`Delivery`). When
  * all have ended, what is unresolved is looked into (`Resolution`).
  *
@@ -24,17 +24,21 @@ import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
+import * as Option from "effect/Option"
+import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { randomBytes } from "node:crypto"
 import * as Batches from "./Batches.ts"
+import { BatchNotifications } from "./BatchNotifications.ts"
 import * as Delivery from "./Delivery.ts"
 import * as EventLog from "./EventLog.ts"
+import * as Flow from "./Flow.ts"
 import * as InputReader from "./InputReader.ts"
 import * as Leg from "./Leg.ts"
 import { OpenBatches } from "./OpenBatches.ts"
-import type * as Polling from "./Polling.ts"
+import * as Polling from "./Polling.ts"
 import * as Recall from "./Recall.ts"
 import * as Resolving from "./Resolving.ts"
 import * as Resumption from "./Resumption.ts"
@@ -42,15 +46,14 @@ import { format, type Pinned, type RunEvent } from "./RunEvent.ts"
 import { RunJournal, type JournalError } from "./RunJournal.ts"
 import * as RunReport from "./RunReport.ts"
 import * as RunState from "./RunState.ts"
-import type * as Submission from "./Submission.ts"
+import * as Submission from "./Submission.ts"
 import * as TokenRecords from "./TokenRecords.ts"
 
 /** Options of a run, with those of its stages. */
-export interface Options extends TokenRecords.Options, Batches.Options, Submission.Options, Polling.Options {
+export interface Options
+  extends TokenRecords.Options, Batches.Options, Submission.Options, Polling.Options, Flow.Options {
   /** Names the run. Default: the time and some random characters. */
   readonly runId?: string | undefined
-  /** Most batches between intent and outcome. Default 16. */
-  readonly concurrency?: number | undefined
   /** Stop when more lines than this are rejected. Default: never. */
   readonly maxRejects?: number | undefined
   /** Go on though batch after batch is refused with one code. Default false. */
@@ -65,8 +68,6 @@ export interface Options extends TokenRecords.Options, Batches.Options, Submissi
 
 /** Why a run that was begun before cannot go on. Nothing was sent. */
 export type ResumeError = Resumption.CannotResume | JournalError
-
-export const defaultConcurrency = 16
 
 /** Events that may wait to be read before the run waits for their reader. */
 const eventBuffer = 256
@@ -105,7 +106,14 @@ export const fromRequests = <E, R>(
 
 /** Numbers that would have a run wait for ever, or close no batch, are a mistake of whoever wrote them: the stream dies of it. */
 const checkOptions = (options: Options) => {
-  for (const name of ["concurrency", "batchSize", "batchBytes", "maxLineBytes"] as const) {
+  for (const name of [
+    "concurrency",
+    "maxConcurrency",
+    "maxRequestsPerSecond",
+    "batchSize",
+    "batchBytes",
+    "maxLineBytes"
+  ] as const) {
     const value = options[name]
     if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
       throw new RangeError(`${name}: expected a whole number from 1 on, got ${value}`)
@@ -149,7 +157,7 @@ const run = Effect.fnUntraced(function* <E, R>(
   queue: Queue.Enqueue<RunEvent, ResumeError | Cause.Done>
 ): Effect.fn.Return<void, ResumeError, R | TokenOperations.TokenOperations | Scope.Scope> {
   const { address } = yield* TokenOperations.TokenOperations
-  const concurrency = options.concurrency ?? defaultConcurrency
+  const concurrency = options.concurrency
   const journal = yield* RunJournal
   const pinned = pinnedBy(inputs, options, address)
 
@@ -183,7 +191,21 @@ const run = Effect.fnUntraced(function* <E, R>(
     unwritten: (event) => Delivery.unwritten(event, open),
     failed: (message) => Leg.fail(leg, message)
   })
-  const leg: Leg.Leg = yield* Leg.make({ emitUnsafe: log, concurrency, lastBatch: open.last })
+  const flow = yield* Flow.make({
+    ...options,
+    pollTimeout: options.pollTimeout ?? Polling.defaultPollTimeout,
+    giveUpAfter: options.giveUpAfter ?? Submission.defaultGiveUpAfter,
+    // Nobody waits for it: it says nothing that anything else is known by.
+    changed: (event) => void log(event),
+    givenUp: (message) => Leg.stop(leg, "GivenUp", message)
+  })
+  const leg: Leg.Leg = yield* Leg.make({ emitUnsafe: log, flow, lastBatch: open.last })
+
+  const notifications = yield* Effect.serviceOption(BatchNotifications)
+  if (Option.isSome(notifications)) {
+    const hints = yield* notifications.value.hints
+    yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.take(hints), flow.hint)))
+  }
 
   const reader = yield* InputReader.make(inputs)
   const recall = Recall.make(inputs, options)
@@ -198,7 +220,7 @@ const run = Effect.fnUntraced(function* <E, R>(
           _tag: "RunResumed",
           at: yield* Clock.currentTimeMillis,
           leg: state.legs + 1,
-          concurrency,
+          ...(concurrency === undefined ? undefined : { concurrency }),
           ...(journal.cutOff > 0 ? { cutOff: journal.cutOff } : undefined)
         }
       : {
@@ -206,7 +228,7 @@ const run = Effect.fnUntraced(function* <E, R>(
           format,
           runId: options.runId ?? (yield* newRunId),
           startedAt: yield* Clock.currentTimeMillis,
-          concurrency,
+          ...(concurrency === undefined ? undefined : { concurrency }),
           ...pinned,
           ...(options.sandbox === true ? { sandbox: true as const } : undefined)
         }
@@ -218,7 +240,7 @@ const run = Effect.fnUntraced(function* <E, R>(
       yield* options.stop ?? Effect.never
       yield* Leg.stop(leg, "Requested", "the run was asked to stop")
       yield* Effect.sleep(options.grace ?? Duration.seconds(10))
-      yield* Deferred.succeed(leg.halted, undefined)
+      yield* Leg.halt(leg)
     })
   )
 
@@ -243,7 +265,7 @@ const run = Effect.fnUntraced(function* <E, R>(
         Effect.ensuring(
           Effect.suspend(() => {
             batch.release()
-            return leg.slots.release(1)
+            return leg.flow.slots.release(1)
           })
         )
       )
@@ -252,7 +274,7 @@ const run = Effect.fnUntraced(function* <E, R>(
   if (resumed) {
     yield* Resolving.closeInterrupted(leg, open)
     for (const { batch, entry } of recall.takenUp()) {
-      yield* leg.slots.take(1)
+      yield* leg.flow.slots.take(1)
       yield* inFlight(batch, Delivery.takeUp(leg, open, entry, batch, deliveryOptions))
     }
   }
@@ -284,7 +306,7 @@ const run = Effect.fnUntraced(function* <E, R>(
       yield* leg.emit({ _tag: "LinesRejected", rejections: [first!, ...more], bytes: portion.bytes, digest })
       return yield* checkRejects
     }
-    yield* leg.slots.take(1)
+    yield* leg.flow.slots.take(1)
     const { event, index } = Delivery.intent(leg, batch, portion)
     // Said now, in the order of the input; waited for by the batch, so that the next ones can be read and written down with it.
     const said = leg.emitUnsafe(event)

@@ -2,10 +2,15 @@
  * From bytes to outcomes: streams token requests into batches, submits and polls them, and accounts for every line.
  */
 export * as Batches from "./Batches.ts"
+export * as BatchNotifications from "./BatchNotifications.ts"
 export * as ByteSource from "./ByteSource.ts"
+export * as Flow from "./Flow.ts"
+export * as FlowLaw from "./FlowLaw.ts"
+export * as NotificationRoute from "./NotificationRoute.ts"
 export * as OpenBatches from "./OpenBatches.ts"
 export * as Outcome from "./Outcome.ts"
 export * as Polling from "./Polling.ts"
+export * as PollLaw from "./PollLaw.ts"
 export * as PollSchedule from "./PollSchedule.ts"
 export * as Resolution from "./Resolution.ts"
 export * as ResolutionPolicy from "./ResolutionPolicy.ts"

@@ -2,13 +2,24 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Flow from "../src/Flow.ts"
 import * as Leg from "../src/Leg.ts"
+import { service } from "./fixtures.ts"
+
+const flow = Flow.make({
+  concurrency: 1,
+  pollTimeout: "15 minutes",
+  giveUpAfter: "1 hour",
+  changed: () => {},
+  givenUp: () => Effect.void
+}).pipe(Effect.provide(service({}).layer))
 
 describe("Leg", () => {
   it.effect("is stopped even if who stops it is interrupted before that is written down", () =>
     Effect.gen(function* () {
       const said: Array<string> = []
       const leg = yield* Leg.make({
+        flow: yield* flow,
         emitUnsafe: ({ _tag }) => {
           said.push(_tag)
           return Effect.never
@@ -27,7 +38,7 @@ describe("Leg", () => {
 
   it.effect("goes on after a stop for what the records are like, and after no other", () =>
     Effect.gen(function* () {
-      const make = Leg.make({ emitUnsafe: () => Effect.void })
+      const make = Effect.flatMap(flow, (flow) => Leg.make({ flow, emitUnsafe: () => Effect.void }))
       for (const [reason, goesOn] of [
         ["SystematicRefusal", true],
         ["TooManyRejects", true],

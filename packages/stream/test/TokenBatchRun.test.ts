@@ -2,6 +2,7 @@ import { AuthleteError, CreateAnswer, TokenBatch, TokenOperations } from "@token
 import { RunEvent, RunState, TokenBatchRun, type TokenRecords } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -80,9 +81,14 @@ describe("TokenBatchRun", () => {
               const choice = roll(10)
               if (choice < 3) return Effect.succeed({ state: "Running" as const })
               if (choice === 3) return Effect.fail(errors[roll(errors.length)]!())
-              if (choice === 4) return Effect.succeed({ state: "Failed" as const, errorCode: `F${roll(2)}` })
+              if (choice === 4) {
+                batches.delete(id)
+                return Effect.succeed({ state: "Failed" as const, errorCode: `F${roll(2)}` })
+              }
               if (choice === 5) return Effect.succeed({ state: "Unknown" as const, result: "PAUSED" })
+              // Whether the service is back may be asked with a batch that has ended before.
               for (const subject of batches.get(id) ?? []) created.set(subject, (created.get(subject) ?? 0) + 1)
+              batches.delete(id)
               return Effect.succeed({ state: "Succeeded" as const })
             })
         })
@@ -238,8 +244,10 @@ describe("TokenBatchRun", () => {
     Effect.gen(function* () {
       const stop = yield* Deferred.make<void>()
       const against = service({
-        status: (id, poll) =>
-          Effect.succeed({ state: id === "request-1" && poll > 5 ? ("Succeeded" as const) : ("Running" as const) })
+        status: (id) =>
+          Effect.map(Clock.currentTimeMillis, (now) => ({
+            state: id === "request-1" && now > 5000 ? ("Succeeded" as const) : ("Running" as const)
+          }))
       })
       const fiber = yield* Effect.forkChild(
         run(lines(9), against, { batchSize: 1, concurrency: 2, stop: Deferred.await(stop), grace: "10 seconds" })
@@ -496,7 +504,7 @@ describe("TokenBatchRun", () => {
         create: (_, call) => (call === 1 || call > 2 ? Effect.succeed(`request-${call}`) : Effect.fail(refused)),
         status: (id, poll) =>
           Effect.succeed(
-            id === "request-1" && poll < 40
+            id === "request-1" && poll < 12
               ? { state: "Running" as const }
               : id === "request-1"
                 ? { state: "Succeeded" as const }

@@ -1,0 +1,508 @@
+/**
+ * How many batches are with the service at once, when the next is handed in, and when one is asked after: found out while the run goes on.
+ *
+ * The decisions are pure laws that are folded over what is observed: `FlowLaw` for handing in, `PollLaw` for asking after. This is the shell
+ * around them: it holds who waits, wakes whose turn it is, and tells the laws what came of it. One timer serves all who wait.
+ *
+ * When the service is away (three calls in a row without an answer that shows it to be there), everything waits, and one status call at a
+ * time asks whether it is back: it changes nothing there. Effect's `CircuitBreaker` says when it is away and how long to wait between
+ * these. Meanwhile no attempt is spent and no deadline comes nearer, and what is learned is not learned from that time.
+ *
+ * A `RateLimiter` in the context, with a store that other processes share, bounds the requests of all of them together.
+ */
+import { TokenBatch, TokenOperations, type AuthleteError } from "@tokenbatch/core"
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
+import * as RateLimiter from "effect/persistence/RateLimiter"
+import * as Random from "effect/Random"
+import * as Result from "effect/Result"
+import * as Schedule from "effect/Schedule"
+import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import * as FlowLaw from "./FlowLaw.ts"
+import * as PollLaw from "./PollLaw.ts"
+import type { FlowChanged } from "./RunEvent.ts"
+
+/** Options of a flow: each switches off, or bounds, a part of what it finds out by itself. */
+export interface Options {
+  /** Batches in flight at once, always as many. Default: found out. */
+  readonly concurrency?: number | undefined
+  /** Most batches in flight at once, where that is found out. Default 256. */
+  readonly maxConcurrency?: number | undefined
+  /** Most requests a second, create and status calls together. Default: no bound but what the service refuses. */
+  readonly maxRequestsPerSecond?: number | undefined
+}
+
+/** A batch that is with the service, as its poller sees it. */
+export interface Ticket {
+  readonly requestId: TokenBatch.RequestId
+  /** When it was taken, and how many were with the service then, it included. */
+  readonly taken: number
+  readonly held: number
+  /** Whether it was taken in this leg: only then is anything learned from how long it took. */
+  readonly ours: boolean
+}
+
+/** A batch that waits to be asked after. */
+export interface Waiting {
+  readonly ticket: Ticket
+  /** Status calls so far that counted. */
+  readonly misses: number
+  /** When the last one was answered, or when the first wait began. */
+  readonly last: number
+  /** Milliseconds after the last one, by a schedule of the caller's. Default: found out. */
+  readonly delay?: number | undefined
+  /** Not before so many milliseconds after the last one. */
+  readonly least?: number | undefined
+  /** At the latest. Default: never. */
+  readonly latest?: number | undefined
+}
+
+/** Why a wait is over. */
+export type Turn =
+  /** It is time. */
+  | "due"
+  /** Something says that there may be a result. */
+  | "hinted"
+  /** The service has been away for too long. */
+  | "gone"
+  /** The leg is halted. */
+  | "halted"
+
+/** A share of a run's flow. */
+export interface Flow {
+  /** A permit for each batch that may be between its intent and its end. */
+  readonly slots: Semaphore.Semaphore
+  /** Waits until a create call may begin, and takes it to have begun. False: it may not, because the leg stops. */
+  readonly admit: Effect.Effect<boolean>
+  /** It was not made after all. */
+  readonly withdraw: () => void
+  /** Says what came of a create call that began at `sent`, and gives a ticket where it was taken. */
+  readonly submitted: (
+    sent: number,
+    answer: Result.Result<TokenBatch.Receipt, AuthleteError.AuthleteError>
+  ) => Effect.Effect<Ticket | undefined>
+  /** A ticket for a batch that was taken in another leg. */
+  readonly adopt: (requestId: TokenBatch.RequestId) => Ticket
+  /** In how many milliseconds the next create call may begin, as far as is known. */
+  readonly createIn: () => number
+  /** Waits until a batch is to be asked after. */
+  readonly turn: (waiting: Waiting) => Effect.Effect<Turn>
+  /** Says what came of a status call that began at `sent`. */
+  readonly polled: (
+    poll: Pick<Waiting, "ticket" | "misses" | "last"> & { readonly sent: number; readonly turn: Turn },
+    answer: Result.Result<TokenBatch.BatchStatus, AuthleteError.AuthleteError>
+  ) => Effect.Effect<void>
+  /** A batch is no longer asked after. */
+  readonly ended: (ticket: Ticket, found: boolean) => void
+  /** A notification of the service: the batch whose request ID stands in it is asked after now, or else the one that is expected soonest. */
+  readonly hint: (text: string) => void
+  /** Lets go of whoever waits to hand in, because the leg stops; and lets them wait again. */
+  readonly stop: () => void
+  readonly goOn: () => void
+  /** Lets go of whoever waits, because the leg is halted. */
+  readonly halt: () => void
+  /** How long the service was away since a moment, in milliseconds: time that counts for nothing. */
+  readonly awaySince: (moment: number) => number
+  /** What is known, for whoever wants to see. */
+  readonly law: () => FlowLaw.State
+}
+
+/** What a flow is made of. */
+export interface Settings extends Options {
+  readonly pollTimeout: Duration.Input
+  readonly giveUpAfter: Duration.Input
+  /** Called with each decision. */
+  readonly changed: (event: FlowChanged) => void
+  /** Called once, when the service has been away for too long. */
+  readonly givenUp: (message: string) => Effect.Effect<void>
+}
+
+/** Who waits to hand in. */
+interface Creating {
+  readonly resume: (admitted: boolean) => void
+}
+
+/** Who waits to ask. */
+interface Asking {
+  readonly waiting: Waiting
+  readonly asked: PollLaw.Asked
+  readonly jitter: number
+  readonly resume: (turn: Turn) => void
+}
+
+const key = "service"
+
+/** As many calls in a row without an answer mean that the service is away. */
+const away = 3
+
+/** Asked for where no batch is known to be asked after: nobody has one of this name. */
+const nobodys = TokenBatch.RequestId.make("tokenbatch-is-the-service-back")
+
+/** Whether a failed call shows that the service is not there. */
+const isAway = (error: AuthleteError.AuthleteError): boolean => {
+  switch (error._tag) {
+    case "TransportError":
+    case "RequestTimeout":
+      return true
+    case "RateLimited":
+      return false
+    case "ResultError":
+    case "UnexpectedResponse":
+      return error.status >= 500
+  }
+}
+
+/** A flow, for as long as the scope is open. */
+export const make = Effect.fnUntraced(function* (
+  settings: Settings
+): Effect.fn.Return<Flow, never, TokenOperations.TokenOperations | Scope.Scope> {
+  const operations = yield* TokenOperations.TokenOperations
+  const clock = yield* Clock.Clock
+  const random = yield* Random.Random
+  const scope = yield* Effect.scope
+  const now = () => clock.currentTimeMillisUnsafe()
+  const giveUpAfter = Duration.toMillis(settings.giveUpAfter)
+
+  const breaker = yield* CircuitBreaker.make({
+    tripPolicy: CircuitBreaker.consecutive(away),
+    openDuration: Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 seconds")])
+  }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
+  const limited = yield* limit(settings.maxRequestsPerSecond)
+
+  let law = FlowLaw.initial(
+    {
+      fixed: settings.concurrency,
+      most: settings.maxConcurrency,
+      pollTimeout: Duration.toMillis(settings.pollTimeout)
+    },
+    now()
+  )
+  let polls = PollLaw.initial
+  const slots = yield* Semaphore.make(law.window)
+
+  const creating: Array<Creating> = []
+  /** In the order in which they were taken. */
+  const asking: Array<Asking> = []
+  let calls = 0
+  /** Batches that a notification has brought forward. */
+  const hinted = new WeakSet<Ticket>()
+  /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
+  let credit = 8
+  let lastId: TokenBatch.RequestId | undefined
+  let unanswered = 0
+  let stopped = false
+  let halted = false
+  let gone = false
+  const outages: Array<{ readonly from: number; to: number }> = []
+  let isOut = false
+
+  const observe = (observation: FlowLaw.Observation): void => {
+    const before = law
+    law = FlowLaw.step(law, observation)
+    if (law.decisions === before.decisions) return
+    if (law.window !== before.window) Effect.runSync(slots.resize(law.window))
+    tell(law.reason!)
+  }
+
+  const tell = (reason: FlowChanged["reason"]) =>
+    settings.changed({
+      _tag: "FlowChanged",
+      at: now(),
+      reason,
+      window: law.window,
+      ...(law.spacing > 0 ? { requestsPerSecond: round(1000 / law.spacing) } : undefined)
+    })
+
+  // The timer: asleep until the next who waits is due, or until somebody is due before that.
+  let alarm = Deferred.makeUnsafe<void>()
+  let armed = Infinity
+  const dueOf = ({ asked, jitter, waiting: { delay, last, least = 0 } }: Asking, place: number) => {
+    if (delay !== undefined) return last + Math.max(delay, least)
+    const due = PollLaw.due(polls, asked, place, calls)
+    const spread = due === Infinity ? 0 : jitter * PollLaw.spread(polls, asked)
+    return Math.max(due + spread, last + least)
+  }
+
+  /** Wakes whoever may go on now, and gives the moment at which the next may. */
+  const pump = (): number => {
+    if (isOut) return Infinity
+    const at = now()
+    let next = Infinity
+    while (creating.length > 0) {
+      const due = FlowLaw.nextCreate(law)
+      if (due > at) {
+        next = due
+        break
+      }
+      observe({ _tag: "Sent", at })
+      creating.shift()!.resume(true)
+    }
+    const wanted = FlowLaw.wantsPoll(law) && calls === 0
+    let place = 0
+    const byWaiting = !PollLaw.isKnown(polls) && PollLaw.order(polls) === "waiting"
+    const order = byWaiting ? asking.toSorted((a, b) => a.waiting.last - b.waiting.last) : [...asking]
+    for (const one of order) {
+      const { latest = Infinity } = one.waiting
+      const due = Math.min(Math.max(wanted && place === 0 ? at : dueOf(one, place), FlowLaw.nextPoll(law)), latest)
+      if (due <= at) wake(one, "due")
+      else {
+        next = Math.min(next, due)
+        place++
+      }
+    }
+    return next
+  }
+
+  const wake = (one: Asking, turn: Turn) => {
+    remove(asking, one)
+    calls++
+    law = FlowLaw.pollBegins(law, now())
+    one.resume(turn)
+  }
+
+  /** Who is due first of those that no notification has brought forward. */
+  const soonest = (): Asking | undefined => {
+    let first: Asking | undefined
+    let least = Infinity
+    for (const [place, one] of asking.entries()) {
+      if (hinted.has(one.waiting.ticket)) continue
+      const due = dueOf(one, place)
+      if (first !== undefined && due >= least) continue
+      first = one
+      least = due
+    }
+    return first
+  }
+
+  const stir = () => {
+    const next = pump()
+    if (next >= armed) return
+    armed = next
+    Deferred.doneUnsafe(alarm, Exit.void)
+  }
+
+  yield* Effect.forkIn(
+    Effect.gen(function* () {
+      for (;;) {
+        alarm = Deferred.makeUnsafe()
+        armed = Infinity
+        // Whom it wakes may go on at once, and somebody be due before what it gives.
+        armed = Math.min(pump(), armed)
+        const wait = Deferred.await(alarm)
+        yield* armed === Infinity ? wait : Effect.raceFirst(wait, Effect.sleep(Math.max(Math.ceil(armed - now()), 1)))
+      }
+    }),
+    scope
+  )
+
+  /** Tells the breaker of a call, unless it would learn nothing. */
+  const heard = Effect.fnUntraced(function* (error: AuthleteError.AuthleteError | undefined) {
+    if (error === undefined || !isAway(error)) {
+      if (unanswered === 0) return
+      unanswered = 0
+      yield* Effect.ignore(breaker.execute(Effect.void, { key }))
+      return
+    }
+    unanswered++
+    yield* Effect.ignore(breaker.execute(Effect.fail(error), { key }))
+    const state = yield* Effect.orDie(breaker.state(key))
+    if (state._tag !== "Open" || isOut || gone) return
+    isOut = true
+    outages.push({ from: now(), to: Infinity })
+    tell("Away")
+    yield* Effect.forkIn(probe(error), scope)
+  })
+
+  /** Asks until the service is back, or has been away for too long. */
+  const probe = Effect.fnUntraced(function* (error: AuthleteError.AuthleteError) {
+    const outage = outages[outages.length - 1]!
+    let last = error
+    for (;;) {
+      const state = yield* Effect.orDie(breaker.state(key))
+      if (state._tag === "Open") yield* Effect.sleep(state.retryAfter)
+      const answer = yield* operations.batchStatus(lastId ?? nobodys).pipe(
+        Effect.matchEffect({
+          onSuccess: () => Effect.succeed(undefined),
+          onFailure: (error) => (isAway(error) ? Effect.fail(error) : Effect.succeed(undefined))
+        }),
+        breaker.execute({ key }),
+        Effect.result
+      )
+      if (Result.isSuccess(answer)) break
+      if (answer.failure._tag !== "CircuitBreakerError") last = answer.failure
+      if (now() - outage.from < giveUpAfter) continue
+      gone = true
+      yield* settings.givenUp(`the service has not answered for too long: ${inWords(last)}`)
+      break
+    }
+    outage.to = now()
+    isOut = false
+    unanswered = 0
+    if (gone) {
+      for (const one of asking.slice()) wake(one, "gone")
+      return
+    }
+    tell("Back")
+    stir()
+  })
+
+  const wasOutSince = (moment: number) => outages.length > 0 && outages[outages.length - 1]!.to > moment
+
+  const end = (ticket: Ticket, found: boolean) => {
+    const learn = found && ticket.ours && !wasOutSince(ticket.taken)
+    observe({ _tag: "Ended", at: now(), taken: learn ? { at: ticket.taken, held: ticket.held } : undefined })
+    stir()
+  }
+
+  return {
+    slots,
+    law: () => law,
+    admit: Effect.callback<boolean>((resume) => {
+      const waiting: Creating = {
+        resume: (admitted) => resume(admitted ? Effect.as(limited, true) : Effect.succeed(false))
+      }
+      if (stopped || gone) return waiting.resume(false)
+      creating.push(waiting)
+      stir()
+      return Effect.sync(() => remove(creating, waiting))
+    }),
+    withdraw: () => {
+      observe({ _tag: "Withdrawn" })
+      stir()
+    },
+    submitted: (sent, answer) =>
+      Effect.suspend(() => {
+        const at = now()
+        let ticket: Ticket | undefined
+        if (Result.isSuccess(answer)) {
+          observe({ _tag: "Taken", at, sent })
+          lastId = answer.success.requestId
+          ticket = { requestId: lastId, taken: at, held: law.held, ours: true }
+        } else if (answer.failure._tag === "RateLimited") {
+          observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
+        } else {
+          observe({ _tag: "Lost", at, timedOut: answer.failure._tag === "RequestTimeout" })
+        }
+        stir()
+        return Effect.as(heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
+      }),
+    adopt: (requestId) => {
+      lastId = requestId
+      observe({ _tag: "Adopted", at: now() })
+      return { requestId, taken: now(), held: law.held, ours: false }
+    },
+    createIn: () => {
+      const due = FlowLaw.nextCreate(law)
+      return due === Infinity ? 0 : Math.max(due - now(), 0)
+    },
+    turn: (waiting) =>
+      Effect.callback<Turn>((resume) => {
+        if (halted || gone) return resume(Effect.succeed(halted ? "halted" : "gone"))
+        const one: Asking = {
+          waiting,
+          asked: askedOf(waiting),
+          jitter: random.nextDoubleUnsafe() * 2 - 1,
+          resume: (turn) => resume(Effect.as(limited, turn))
+        }
+        let place = asking.length
+        while (place > 0 && asking[place - 1]!.asked.taken > one.asked.taken) place--
+        asking.splice(place, 0, one)
+        stir()
+        return Effect.sync(() => remove(asking, one))
+      }),
+    polled: (poll, answer) =>
+      Effect.suspend(() => {
+        const { sent, ticket, turn } = poll
+        const at = now()
+        calls--
+        const refused = Result.isFailure(answer) && answer.failure._tag === "RateLimited"
+        const retryAfter = refused ? (answer.failure as AuthleteError.RateLimited).retryAfter : undefined
+        observe({ _tag: "Polled", at, sent, refused, retryAfter })
+        if (!refused) {
+          const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
+          const asked = askedOf(poll)
+          const aim = law.spacing > 0 ? PollLaw.limitedAim : PollLaw.usualAim
+          const learn = ticket.ours && !wasOutSince(ticket.taken)
+          const onTime = learn && Result.isSuccess(answer) && turn === "due"
+          if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)
+          polls = PollLaw.step(polls, {
+            asked,
+            sent,
+            at,
+            found: found && learn,
+            aim,
+            onTime,
+            hinted: turn === "hinted"
+          })
+        }
+        stir()
+        return heard(Result.isFailure(answer) ? answer.failure : undefined)
+      }),
+    ended: end,
+    hint: (text) => {
+      const named = asking.find(({ waiting }) => text.includes(waiting.ticket.requestId))
+      const one = named ?? (credit >= 1 ? soonest() : undefined)
+      if (one === undefined || isOut || hinted.has(one.waiting.ticket)) return
+      // Once a batch: whatever comes in by whomever, that is the most that it costs.
+      hinted.add(one.waiting.ticket)
+      wake(one, "hinted")
+    },
+    stop: () => {
+      stopped = true
+      for (const one of creating.splice(0)) one.resume(false)
+    },
+    goOn: () => {
+      stopped = false
+    },
+    halt: () => {
+      halted = true
+      for (const one of asking.slice()) wake(one, "halted")
+    },
+    awaySince: (moment) =>
+      outages.reduce((sum, { from, to }) => sum + Math.max(Math.min(to, now()) - Math.max(from, moment), 0), 0)
+  }
+})
+
+const remove = <A>(all: Array<A>, one: A): void => {
+  const index = all.indexOf(one)
+  if (index >= 0) all.splice(index, 1)
+}
+
+const askedOf = ({
+  last,
+  misses,
+  ticket: { held, taken }
+}: Pick<Waiting, "ticket" | "misses" | "last">): PollLaw.Asked => ({
+  taken,
+  held,
+  polls: misses,
+  last
+})
+
+/** Not what an answer says: it may quote what was sent. */
+const inWords = (error: AuthleteError.AuthleteError): string =>
+  "status" in error ? `HTTP ${error.status}` : error.message
+
+const round = (n: number) => Number(n.toPrecision(3))
+
+/** Waits for its turn under the bound of the requests a second, if there is one. */
+const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
+  if (perSecond === undefined) return Effect.void
+  const given = yield* Effect.serviceOption(RateLimiter.RateLimiter)
+  const limiter = Option.isSome(given)
+    ? given.value
+    : yield* RateLimiter.make.pipe(Effect.provide(RateLimiter.layerStoreMemory))
+  const { address } = yield* TokenOperations.TokenOperations
+  return RateLimiter.sleep(limiter, {
+    key: `${address.baseUrl}/${address.serviceId}`,
+    algorithm: "token-bucket",
+    limit: perSecond,
+    window: "1 second"
+  }).pipe(Effect.ignore)
+})

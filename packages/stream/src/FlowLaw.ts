@@ -1,0 +1,507 @@
+/**
+ * How many batches may be with the service at once, and when the next may be handed in: a law that is folded over what was observed.
+ *
+ * Pure: no clock and no call in here, so that it is tested without either. `Flow` is what feeds it and does what it says.
+ *
+ * **The window** is the most batches that may be with the service. It begins at 16, so that a slow service is not given more than it can
+ * do before anybody's patience ends, and is 64 once results come. Which way it goes from there is told by how the time to a result
+ * answers to a smaller window (Little's law: throughput is the window over the time to a result):
+ *
+ * - it shrinks as the window does: the service queues. More in flight would wait longer, nothing else. The window goes back.
+ * - it stays: nothing waits there. The window grows by half for as long as the throughput rises with it.
+ * - it shrinks faster: the service slows down under load. The window goes on down to where the throughput is highest.
+ *
+ * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where far
+ * more have been in flight before, requests come **too fast**: they are spaced, from then on, a little wider than they were accepted
+ * since the last refusal, and slowly closer again. Where it is answered, the service's **queue is full**: the window is a tenth below what was in
+ * flight, and grows by one whenever a turn of the window passes without a refusal, faster once it is well beyond what was full. Cutting by a share and growing by a
+ * number is what makes two clients of one service come to equal shares (Chiu and Jain 1989).
+ *
+ * The window never holds more than the service can do in half the poll timeout, going by what it has done so far.
+ *
+ * Sources: D.-M. Chiu, R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks" (1989);
+ * J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961); L. Brakmo, L. Peterson, "TCP Vegas" (1995), for learning from delay before
+ * anything is refused; RFC 9438 (CUBIC), for going fast again far from the last refusal.
+ */
+
+/** What the law goes by. Times are milliseconds on one clock. */
+export type Observation =
+  /** A create call begins. */
+  | { readonly _tag: "Sent"; readonly at: number }
+  /** It was not made after all. */
+  | { readonly _tag: "Withdrawn" }
+  /** It was taken. */
+  | { readonly _tag: "Taken"; readonly at: number; readonly sent: number }
+  /** It was refused for there being too much to do. */
+  | { readonly _tag: "Refused"; readonly at: number; readonly sent: number; readonly retryAfter?: number | undefined }
+  /** It ended in another way: refused for what is in it, lost, or not sent at all. */
+  | { readonly _tag: "Lost"; readonly at: number; readonly timedOut?: boolean | undefined }
+  /** A batch that was taken in another leg is asked after in this one. */
+  | { readonly _tag: "Adopted"; readonly at: number }
+  /** A status call that was begun at `sent` was answered, or refused for there being too much to do. */
+  | {
+      readonly _tag: "Polled"
+      readonly at: number
+      readonly sent: number
+      readonly refused: boolean
+      readonly retryAfter?: number | undefined
+    }
+  /** A batch is no longer with the service, or not waited for any more. */
+  | {
+      readonly _tag: "Ended"
+      readonly at: number
+      /** When it was taken, and how many were with the service then, it included; absent where that was in another leg. */
+      readonly taken?: { readonly at: number; readonly held: number } | undefined
+    }
+
+/** Why something changed. */
+export type Reason =
+  /** The first results are there. */
+  | "ResultsCome"
+  /** To see what the throughput does. */
+  | "Trial"
+  /** What was tried is better, or what was before is. */
+  | "Throughput"
+  /** The queue of the service was full, or has room again. */
+  | "QueueFull"
+  | "RoomAgain"
+  /** Requests came too fast for the service, or are tried a little faster. */
+  | "TooFast"
+  /** More would not be done before the poll timeout. */
+  | "PollTimeout"
+  /** The service answers differently from before. */
+  | "Drift"
+
+/** Bounds that the caller sets. */
+export interface Bounds {
+  /** A window that is not learned. */
+  readonly fixed?: number | undefined
+  /** The largest window. Default 256. */
+  readonly most?: number | undefined
+  /** Milliseconds that a batch may take, from being taken to its result. */
+  readonly pollTimeout: number
+}
+
+/** The window as results have not come yet, and the one that is taken from then on. */
+export const firstWindow = 16
+export const usualWindow = 64
+export const defaultMost = 256
+
+/** The time to a result as it was with a window. */
+interface Measured {
+  readonly window: number
+  readonly mean: number
+}
+
+/** Time to a result, being measured. */
+interface Sample {
+  readonly since: number
+  readonly count: number
+  readonly sum: number
+}
+
+const noSample = (since: number): Sample => ({ since, count: 0, sum: 0 })
+
+/** The first batches: how long they took, and how many were there. */
+interface First {
+  readonly count: number
+  readonly sum: number
+  readonly held: number
+}
+
+/** What is being found out about the window. */
+type Phase =
+  /** Nothing: measures what there is. `next` is tried then, unless nothing is to be tried any more. */
+  | { readonly _tag: "Usual"; readonly measured?: Measured | undefined; readonly settled: boolean }
+  /** Whether less in flight is done as fast. */
+  | { readonly _tag: "Lower"; readonly from: Measured; readonly best: Measured }
+  /** Whether more in flight is done faster. */
+  | { readonly _tag: "Higher"; readonly from: Measured }
+  /** Between two windows, of which the larger was too much. */
+  | { readonly _tag: "Between"; readonly best: Measured }
+
+/** What is known. */
+export interface State {
+  readonly bounds: Bounds
+  /** Most batches with the service at once, those included that are being handed in. */
+  readonly window: number
+  /** Create calls under way. */
+  readonly posting: number
+  /** Most create calls at once: two at first, one more with each that is taken. */
+  readonly ramp: number
+  /** Batches that were taken and have not ended. */
+  readonly held: number
+  /** Most that were ever. */
+  readonly mostHeld: number
+  readonly phase: Phase
+  readonly sample: Sample
+  readonly first: First
+  /** When the first batch was taken, and how many have ended since. */
+  readonly began: number | undefined
+  readonly ends: number
+  /** Ends per millisecond, recent ones. */
+  readonly rate: number
+  readonly lastEnd: number
+  /** The queue was full with `ceiling` there; the window grows by `step` when so many more have ended. */
+  readonly growth: { readonly ceiling: number; readonly step: number; readonly left: number } | undefined
+  /** A refusal of which it is not known yet what it means. */
+  readonly doubt: { readonly at: number; readonly held: number } | undefined
+  /** When the window or the spacing was last cut: what was sent before it says nothing new. */
+  readonly cutAt: number
+  /** Refusals since one was taken. */
+  readonly refusals: number
+  /** No create call before. */
+  readonly blockedUntil: number
+  /** Milliseconds between requests. 0: not spaced. */
+  readonly spacing: number
+  /** As wide as it was at the last refusal. */
+  readonly spacingAtRefusal: number
+  /** Whether status calls are refused as well, so that they are spaced with the others. */
+  readonly pollsCount: boolean
+  /** No spaced request before. */
+  readonly nextAt: number
+  /** Requests taken since `countedSince`, and when the last one was. */
+  readonly accepted: number
+  readonly countedSince: number
+  readonly lastAccepted: number
+  /** How often the law changed its mind, and why it last did. */
+  readonly decisions: number
+  readonly reason: Reason | undefined
+}
+
+/** Before anything was observed. */
+export const initial = (bounds: Bounds, at: number): State => ({
+  bounds,
+  window: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
+  posting: 0,
+  ramp: bounds.fixed === undefined ? 2 : Infinity,
+  held: 0,
+  mostHeld: 0,
+  phase: { _tag: "Usual", settled: bounds.fixed !== undefined },
+  sample: noSample(at),
+  first: { count: 0, sum: 0, held: 0 },
+  began: undefined,
+  ends: 0,
+  rate: 0,
+  lastEnd: at,
+  growth: undefined,
+  doubt: undefined,
+  cutAt: -Infinity,
+  refusals: 0,
+  blockedUntil: -Infinity,
+  spacing: 0,
+  spacingAtRefusal: 0,
+  pollsCount: false,
+  nextAt: -Infinity,
+  accepted: 0,
+  countedSince: at,
+  lastAccepted: at,
+  decisions: 0,
+  reason: undefined
+})
+
+/** When the next create call may begin: a moment that may be past, or `Infinity` for not before something else happens. */
+export const nextCreate = (state: State): number =>
+  state.posting + state.held >= state.window || state.posting >= state.ramp || state.doubt !== undefined
+    ? Infinity
+    : Math.max(state.blockedUntil, state.spacing > 0 ? state.nextAt : -Infinity)
+
+/** When the next status call may begin. */
+export const nextPoll = (state: State): number =>
+  state.pollsCount
+    ? Math.max(state.spacing > 0 ? state.nextAt : 0, state.doubt === undefined ? state.blockedUntil : 0)
+    : 0
+
+/** Whether a status call is wanted now, to tell what a refusal means. */
+export const wantsPoll = (state: State): boolean => state.doubt !== undefined
+
+/** The state after a status call began, where those are spaced. */
+export const pollBegins = (state: State, at: number): State =>
+  state.pollsCount && state.spacing > 0 ? { ...state, nextAt: Math.max(state.nextAt, at) + state.spacing } : state
+
+/** The state after one more observation. */
+export const step = (state: State, observation: Observation): State => {
+  switch (observation._tag) {
+    case "Sent":
+      return {
+        ...state,
+        posting: state.posting + 1,
+        nextAt: state.spacing > 0 ? Math.max(state.nextAt, observation.at) + state.spacing : state.nextAt
+      }
+    case "Withdrawn":
+      return { ...state, posting: state.posting - 1 }
+    case "Lost": {
+      const ramp =
+        observation.timedOut === true && state.bounds.fixed === undefined ? Math.max(2, state.ramp / 2) : state.ramp
+      return { ...state, posting: state.posting - 1, ramp }
+    }
+    case "Taken":
+      return taken(state, observation)
+    case "Adopted":
+      return hold(state, observation.at)
+    case "Refused":
+      return refused(state, observation)
+    case "Polled":
+      return polled(state, observation)
+    case "Ended":
+      return ended(state, observation)
+  }
+}
+
+const hold = (state: State, at: number): State => ({
+  ...state,
+  held: state.held + 1,
+  mostHeld: Math.max(state.mostHeld, state.held + 1),
+  began: state.began ?? at
+})
+
+const taken = (state: State, { at }: Extract<Observation, { readonly _tag: "Taken" }>): State =>
+  hold({ ...accepted(state, at), posting: state.posting - 1, ramp: state.ramp + 1, refusals: 0 }, at)
+
+/** One more was taken; where requests are spaced, the next ones come a little closer. */
+const accepted = (before: State, at: number): State => {
+  // After a while in which nothing was sent, how fast it may be is not how fast it was.
+  const state: State =
+    at - before.lastAccepted > Math.max(2000, 4 * before.spacing)
+      ? { ...before, accepted: 1, countedSince: Math.max(at, before.countedSince), lastAccepted: at }
+      : { ...before, accepted: before.accepted + 1, lastAccepted: at }
+  if (state.spacing === 0) return state
+  // Slowly about where the last refusal was, faster beyond.
+  const share = state.spacing < 0.9 * state.spacingAtRefusal ? 0.98 : 0.9995
+  return { ...state, spacing: state.spacing * share }
+}
+
+/** Milliseconds between requests at most. What is slower than that is left to the service's Retry-After, and to waiting longer each time. */
+const widest = 2000
+
+const refused = (state: State, { at, retryAfter, sent }: Extract<Observation, { readonly _tag: "Refused" }>): State => {
+  // What was on its way when something was done about it says nothing new.
+  const isLate = sent < state.cutAt || state.doubt !== undefined
+  const refusals = state.refusals + (isLate ? 0 : 1)
+  // Where others of ours have to end first, there is no need to wait at first.
+  const wait = Math.max(retryAfter ?? 0, refusals < 3 && state.held > 0 ? 0 : backoff(refusals))
+  const after: State = {
+    ...state,
+    posting: state.posting - 1,
+    ramp: state.bounds.fixed === undefined ? Math.max(2, state.ramp / 2) : state.ramp,
+    refusals,
+    blockedUntil: Math.max(state.blockedUntil, at + wait)
+  }
+  if (isLate) return after
+  // Nothing of ours is there to be asked after, or there was far more before: it is not how many, it is how fast.
+  if (state.held === 0 || state.held < state.mostHeld / 2) return tooFast(after, at, retryAfter, state.pollsCount)
+  return { ...after, doubt: { at, held: state.held } }
+}
+
+const polled = (
+  state: State,
+  { at, refused: wasRefused, retryAfter, sent }: Extract<Observation, { readonly _tag: "Polled" }>
+): State => {
+  if (!wasRefused) {
+    const after = state.pollsCount ? { ...accepted(state, at), refusals: 0 } : state
+    return state.doubt !== undefined && sent >= state.doubt.at ? queueFull(after, at, state.doubt.held) : after
+  }
+  if (sent < state.cutAt) return { ...state, blockedUntil: Math.max(state.blockedUntil, at + (retryAfter ?? 0)) }
+  return tooFast({ ...state, refusals: state.refusals + 1 }, at, retryAfter, true)
+}
+
+const queueFull = (state: State, at: number, held: number): State => {
+  if (state.bounds.fixed !== undefined) return { ...state, doubt: undefined, cutAt: at }
+  const window = Math.max(1, Math.min(state.window, Math.floor(held * 0.9)))
+  return {
+    ...state,
+    doubt: undefined,
+    cutAt: at,
+    window,
+    growth: { ceiling: held, step: 1, left: turn(window) },
+    phase: { _tag: "Usual", settled: true },
+    ...decided(state, "QueueFull")
+  }
+}
+
+const tooFast = (state: State, at: number, retryAfter: number | undefined, pollsCount: boolean): State => {
+  if (state.accepted === 0) {
+    // It takes nothing at all, so it is not about how fast.
+    const until = at + Math.max(retryAfter ?? 0, backoff(state.refusals))
+    const blockedUntil = Math.max(state.blockedUntil, until)
+    return { ...state, doubt: undefined, cutAt: at, pollsCount: state.pollsCount || pollsCount, blockedUntil }
+  }
+  const known = state.spacing > 0
+  const elapsed = Math.max(at - state.countedSince, 0)
+  // At first there may have been a burst to spend, which says little of what comes after it.
+  const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
+  // A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly.
+  const wider = known ? Math.min(1.04 * Math.max(measured, state.spacing), state.spacing * 1.25) : measured
+  const spacing = Math.min(Math.max(wider, 0.1), widest)
+  const next = at + Math.max(retryAfter ?? 0, 2 * spacing)
+  return {
+    ...state,
+    doubt: undefined,
+    cutAt: at,
+    pollsCount: state.pollsCount || pollsCount,
+    spacing,
+    spacingAtRefusal: spacing,
+    nextAt: Math.max(state.nextAt, next),
+    accepted: 0,
+    countedSince: next - 2 * spacing,
+    ...decided(state, "TooFast")
+  }
+}
+
+/** From half a second, doubling up to half a minute. */
+const backoff = (refusals: number): number => Math.min(250 * 2 ** refusals, 30_000)
+
+const decided = (state: State, reason: Reason) => ({ decisions: state.decisions + 1, reason })
+
+/** As many ends as a turn of the window has, and no less than make a refusal now and then no matter. */
+const turn = (window: number) => Math.max(64, 2 * window)
+
+const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag: "Ended" }>): State => {
+  const ends = state.ends + 1
+  // Recent ends count; but not so few that a bunch of them would pass for the pace.
+  const overall = state.began === undefined || at <= state.began ? 0 : ends / (at - state.began)
+  const after: State = {
+    ...state,
+    held: state.held - 1,
+    // There is nobody left to be asked after.
+    doubt: state.held === 1 ? undefined : state.doubt,
+    ends,
+    lastEnd: at,
+    rate: taken === undefined || at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
+    sample:
+      taken !== undefined && taken.at >= state.sample.since && taken.held >= 0.85 * state.window
+        ? { ...state.sample, count: state.sample.count + 1, sum: state.sample.sum + (at - taken.at) }
+        : state.sample,
+    first:
+      taken !== undefined && state.first.count < firstWindow
+        ? {
+            count: state.first.count + 1,
+            sum: state.first.sum + (at - taken.at),
+            held: state.first.held + taken.held
+          }
+        : state.first
+  }
+  if (state.bounds.fixed !== undefined) return after
+  return withinTimeout(grow(after, at), at, overall)
+}
+
+const mix = (before: number, now: number, ends: number): number => before + (now - before) / Math.min(ends, 16)
+
+/** Not more than is done in half the poll timeout. */
+const withinTimeout = (state: State, at: number, overall: number): State => {
+  const rate = state.ends < 16 ? overall : state.rate
+  const worth = Math.max(1, Math.floor((rate * state.bounds.pollTimeout) / 2))
+  return worth < state.window ? moved(state, at, worth, "PollTimeout", state.phase) : state
+}
+
+const most = (state: State) => state.bounds.most ?? defaultMost
+
+/** Another window; what is measured is measured anew. */
+const moved = (state: State, at: number, window: number, reason: Reason, phase: Phase): State => {
+  const bounded = Math.max(1, Math.min(Math.round(window), most(state)))
+  return {
+    ...state,
+    window: bounded,
+    phase,
+    sample: noSample(at),
+    ...(bounded === state.window ? undefined : decided(state, reason))
+  }
+}
+
+const throughput = ({ mean, window }: Measured) => window / mean
+
+const grow = (state: State, at: number): State => {
+  const { growth, phase, sample, window } = state
+  if (growth !== undefined) {
+    if (growth.left > 1) return { ...state, growth: { ...growth, left: growth.left - 1 } }
+    const next = Math.min(window + growth.step, most(state))
+    return {
+      ...state,
+      window: next,
+      // One by one up to where it was full, and a little beyond; if it is not full there any more, faster and faster.
+      growth: {
+        ...growth,
+        step: next > growth.ceiling * 1.1 ? Math.min(growth.step * 2, Math.ceil(next / 2)) : 1,
+        left: turn(next)
+      },
+      ...(next === window ? undefined : decided(state, "RoomAgain"))
+    }
+  }
+  if (state.spacing > 0) return state
+  if (window < usualWindow && phase._tag === "Usual" && !phase.settled) {
+    // Results come: from here on, as many as are done in time.
+    // Of a few, at the pace that they have shown at least: the first ones may have been quick.
+    const shown = state.ends - Math.sqrt(state.ends) * 0.75
+    const worth = Math.floor(((shown / Math.max(at - (state.began ?? at), 1)) * state.bounds.pollTimeout) / 2)
+    const next = Math.min(usualWindow, Math.max(worth, window))
+    return next > window ? moved(state, at, next, "ResultsCome", phase) : state
+  }
+  if (sample.count < window) return state
+  const measured: Measured = { window, mean: sample.sum / sample.count }
+  switch (phase._tag) {
+    case "Usual":
+      if (phase.settled) {
+        const before = phase.measured
+        const changed = before !== undefined && (measured.mean > 1.6 * before.mean || measured.mean < before.mean / 1.6)
+        return changed
+          ? moved(state, at, Math.max(window, Math.min(usualWindow, most(state))), "Drift", {
+              _tag: "Usual",
+              settled: false
+            })
+          : { ...state, sample: noSample(at), phase: { ...phase, measured: before ?? measured } }
+      }
+      return fromFirst(state, at, measured)
+    case "Lower": {
+      const { best, from } = phase
+      const answer = Math.log(from.mean / measured.mean) / Math.log(from.window / window)
+      const better = throughput(measured) > throughput(best) ? measured : best
+      if (answer > 1.3 && window > 2) {
+        return moved(state, at, window * lower, "Trial", { _tag: "Lower", from: measured, best: better })
+      }
+      // Too much before, and not any more: the most that is not too much lies between.
+      if (best.window < from.window || (better === measured && answer > 0.5)) {
+        return moved(state, at, Math.sqrt(from.window * window), "Trial", { _tag: "Between", best: better })
+      }
+      if (best !== from) return settle(state, at, better)
+      if (answer < 0.5) return tryHigher(state, at, from)
+      return settle(state, at, from)
+    }
+    case "Between":
+      return settle(state, at, throughput(measured) > throughput(phase.best) ? measured : phase.best)
+    case "Higher":
+      return throughput(measured) > 1.1 * throughput(phase.from)
+        ? tryHigher(state, at, measured)
+        : settle(state, at, phase.from)
+  }
+}
+
+/** What the first batches, which were few, say of many. */
+const fromFirst = (state: State, at: number, measured: Measured): State => {
+  const { count, held, sum } = state.first
+  const answer = Math.log((measured.mean * count) / sum) / Math.log((measured.window * count) / held)
+  // Few were hardly slower than one: there may be room for more.
+  if (answer < 0.15) return tryHigher(state, at, measured)
+  // Many were much slower: because they wait for each other, or because they slow each other down. Fewer of them tell.
+  if (answer > 0.6) {
+    return moved(state, at, measured.window * lower, "Trial", { _tag: "Lower", from: measured, best: measured })
+  }
+  return settle(state, at, measured)
+}
+
+/**
+ * A larger window, but no more than a few times what is worked on at once: as many as end in the time that the first ones took, which had
+ * nothing to wait for.
+ */
+const tryHigher = (state: State, at: number, from: Measured): State => {
+  const atOnce = (throughput(from) * state.first.sum) / state.first.count
+  const window = Math.min(from.window * higher, 3 * atOnce)
+  return window < from.window * 1.1
+    ? settle(state, at, from)
+    : moved(state, at, window, "Trial", { _tag: "Higher", from })
+}
+
+const lower = 0.625
+const higher = 1.5
+
+const settle = (state: State, at: number, best: Measured): State =>
+  moved(state, at, best.window, "Throughput", { _tag: "Usual", settled: true, measured: best })
