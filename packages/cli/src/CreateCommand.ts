@@ -37,7 +37,9 @@ export const create = Command.make(
       Flag.withDescription("Have everything processed and nothing created; names every record that would fail"),
       Flag.withDefault(false)
     ),
-    batchSize: Flags.count("batch-size").pipe(Flags.withDefault("Most records of a batch", Batches.defaultBatchSize)),
+    batchSize: Flags.countOrAuto("batch-size").pipe(
+      Flags.withDefault("Most records of a batch; auto to find it out", Batches.defaultBatchSize)
+    ),
     batchBytes: Flags.size("batch-bytes").pipe(
       Flags.withDefaultSize("Most bytes of a batch's request body", Batches.defaultBatchBytes)
     ),
@@ -165,14 +167,14 @@ const unfinishedRun = Effect.fnUntraced(function* ({ inputs, stdin }: Inputs.Inp
 const checkSame = Effect.fnUntraced(function* (
   { started }: RunFolder.Run,
   flags: {
-    readonly batchSize: number
+    readonly batchSize: number | "auto"
     readonly batchBytes: number
     readonly limit: Option.Option<number>
     readonly allowUnknownFields: boolean
     readonly requireAccessToken: boolean
   }
 ) {
-  const said: ReadonlyArray<readonly [flag: string, now: number | boolean | undefined, before: unknown]> = [
+  const said: ReadonlyArray<readonly [flag: string, now: number | string | boolean | undefined, before: unknown]> = [
     ["--batch-size", flags.batchSize === Batches.defaultBatchSize ? undefined : flags.batchSize, started.batchSize],
     [
       "--batch-bytes",

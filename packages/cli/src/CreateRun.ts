@@ -60,7 +60,7 @@ export interface Running {
 export interface Settings extends Running {
   readonly dryRun: boolean
   readonly limit: Option.Option<number>
-  readonly batchSize: number
+  readonly batchSize: number | "auto"
   readonly batchBytes: number
   readonly allowUnknownFields: boolean
   readonly requireAccessToken: boolean

@@ -109,6 +109,17 @@ export const count = (name: string, least = 1, most = Infinity) =>
     )
   )
 
+/** A flag that takes a whole number from 1, or `auto`. */
+export const countOrAuto = (name: string) =>
+  Flag.String(name).pipe(
+    Flag.withMetavar("N|auto"),
+    Flag.mapTryCatch((text): number | "auto" => {
+      if (text === "auto") return text
+      if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error("a whole number from 1, or auto")
+      return Number(text)
+    }, said)
+  )
+
 export const files = Argument.String("file").pipe(
   Argument.withDescription(
     "NDJSON files, read one after another, plain or compressed (gzip, zstd); none or - for standard input"

@@ -60,8 +60,8 @@ export interface Portion {
 
 /** Options of {@link fromPages}. */
 export interface Options {
-  /** Most records of a batch. Default 1,000. */
-  readonly batchSize?: number | undefined
+  /** Most records of a batch; a function is asked before each. Default 1,000. */
+  readonly batchSize?: number | (() => number) | undefined
   /** Most bytes of a request body; a single larger record goes alone. Default 4 MiB. */
   readonly batchBytes?: number | undefined
   /** A batch is closed when the source has given nothing for this long. Default 1 second. */
@@ -104,7 +104,9 @@ class BodyPool {
 /** The hot loop's state: mutable, one batch at a time. */
 class Builder {
   readonly pool = new BodyPool()
-  readonly batchSize: number
+  private readonly sizeOfNext: () => number
+  /** Most records of the batch that is being built. */
+  batchSize: number
   readonly batchBytes: number
   body: Body | undefined
   length = 0
@@ -117,7 +119,9 @@ class Builder {
   hash: Hash = createHash("sha256")
 
   constructor(options: Options, from = 0) {
-    this.batchSize = options.batchSize ?? defaultBatchSize
+    const { batchSize = defaultBatchSize } = options
+    this.sizeOfNext = typeof batchSize === "number" ? () => batchSize : batchSize
+    this.batchSize = this.sizeOfNext()
     this.batchBytes = options.batchBytes ?? defaultBatchBytes
     this.from = from
     this.to = from
@@ -190,6 +194,7 @@ class Builder {
     const body = this.pool.take()
     body.bytes[0] = opening
     this.length = 1
+    this.batchSize = this.sizeOfNext()
     return body
   }
 

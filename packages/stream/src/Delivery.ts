@@ -110,7 +110,7 @@ export const deliver: (
   const { again, batch, index } = task
   const { lines, records } = batch
   const began = yield* Clock.currentTimeMillis
-  const submitted = yield* Submission.submit(leg, { batch: index, body: batch.body, again }, options)
+  const submitted = yield* Submission.submit(leg, { batch: index, body: batch.body, records, again }, options)
   switch (submitted._tag) {
     case "NotSubmitted": {
       const { code, message } = submitted

@@ -24,9 +24,11 @@ import * as Result from "effect/Result"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
+import * as Batches from "./Batches.ts"
 import * as FlowLaw from "./FlowLaw.ts"
 import * as PollLaw from "./PollLaw.ts"
 import type { FlowChanged } from "./RunEvent.ts"
+import * as SizeLaw from "./SizeLaw.ts"
 
 /** Options of a flow: each switches off, or bounds, a part of what it finds out by itself. */
 export interface Options {
@@ -34,6 +36,8 @@ export interface Options {
   readonly concurrency?: number | undefined
   /** Most batches in flight at once, where that is found out. Default 256. */
   readonly maxConcurrency?: number | undefined
+  /** Most records of a batch, or `"auto"` to find that out. Default 1,000. */
+  readonly batchSize?: number | "auto" | undefined
   /** Most requests a second, create and status calls together. Default: no bound but what the service refuses. */
   readonly maxRequestsPerSecond?: number | undefined
 }
@@ -44,6 +48,8 @@ export interface Ticket {
   /** When it was taken, and how many were with the service then, it included. */
   readonly taken: number
   readonly held: number
+  /** How many records it has; 0 where that is not known. */
+  readonly records: number
   /** Whether it was taken in this leg: only then is anything learned from how long it took. */
   readonly ours: boolean
 }
@@ -85,7 +91,8 @@ export interface Flow {
   /** Says what came of a create call that began at `sent`, and gives a ticket where it was taken. */
   readonly submitted: (
     sent: number,
-    answer: Result.Result<TokenBatch.Receipt, AuthleteError.AuthleteError>
+    answer: Result.Result<TokenBatch.Receipt, AuthleteError.AuthleteError>,
+    records: number
   ) => Effect.Effect<Ticket | undefined>
   /** A ticket for a batch that was taken in another leg. */
   readonly adopt: (requestId: TokenBatch.RequestId) => Ticket
@@ -109,8 +116,8 @@ export interface Flow {
   readonly halt: () => void
   /** How long the service was away since a moment, in milliseconds: time that counts for nothing. */
   readonly awaySince: (moment: number) => number
-  /** What is known, for whoever wants to see. */
-  readonly law: () => FlowLaw.State
+  /** Most records of the next batch. */
+  readonly batchSize: () => number
 }
 
 /** What a flow is made of. */
@@ -184,6 +191,9 @@ export const make = Effect.fnUntraced(function* (
     now()
   )
   let polls = PollLaw.initial
+  let size = SizeLaw.initial
+  const { batchSize: given = Batches.defaultBatchSize } = settings
+  const auto = given === "auto"
   const slots = yield* Semaphore.make(law.window)
 
   const creating: Array<Creating> = []
@@ -210,13 +220,23 @@ export const make = Effect.fnUntraced(function* (
     tell(law.reason!)
   }
 
+  const measure = (observation: SizeLaw.Observation): void => {
+    if (!auto) return
+    const before = size
+    size = SizeLaw.step(size, observation)
+    if (size.size === before.size) return
+    law = FlowLaw.forget(law, now())
+    tell("BatchSize")
+  }
+
   const tell = (reason: FlowChanged["reason"]) =>
     settings.changed({
       _tag: "FlowChanged",
       at: now(),
       reason,
       window: law.window,
-      ...(law.spacing > 0 ? { requestsPerSecond: round(1000 / law.spacing) } : undefined)
+      ...(law.spacing > 0 ? { requestsPerSecond: round(1000 / law.spacing) } : undefined),
+      ...(auto ? { batchSize: size.size } : undefined)
     })
 
   // The timer: asleep until the next who waits is due, or until somebody is due before that.
@@ -355,14 +375,18 @@ export const make = Effect.fnUntraced(function* (
   const wasOutSince = (moment: number) => outages.length > 0 && outages[outages.length - 1]!.to > moment
 
   const end = (ticket: Ticket, found: boolean) => {
+    const { held, records, taken } = ticket
     const learn = found && ticket.ours && !wasOutSince(ticket.taken)
-    observe({ _tag: "Ended", at: now(), taken: learn ? { at: ticket.taken, held: ticket.held } : undefined })
+    const at = now()
+    observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined })
+    // One thing at a time: how many first, then how large.
+    if (learn && records > 0 && FlowLaw.isSettled(law)) measure({ _tag: "Done", records, taken, held, at })
     stir()
   }
 
   return {
     slots,
-    law: () => law,
+    batchSize: () => (auto ? size.size : given),
     admit: Effect.callback<boolean>((resume) => {
       const waiting: Creating = {
         resume: (admitted) => resume(admitted ? Effect.as(limited, true) : Effect.succeed(false))
@@ -376,18 +400,21 @@ export const make = Effect.fnUntraced(function* (
       observe({ _tag: "Withdrawn" })
       stir()
     },
-    submitted: (sent, answer) =>
+    submitted: (sent, answer, records) =>
       Effect.suspend(() => {
         const at = now()
         let ticket: Ticket | undefined
         if (Result.isSuccess(answer)) {
           observe({ _tag: "Taken", at, sent })
           lastId = answer.success.requestId
-          ticket = { requestId: lastId, taken: at, held: law.held, ours: true }
+          ticket = { requestId: lastId, taken: at, held: law.held, records, ours: true }
         } else if (answer.failure._tag === "RateLimited") {
           observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
         } else {
-          observe({ _tag: "Lost", at, timedOut: answer.failure._tag === "RequestTimeout" })
+          const timedOut = answer.failure._tag === "RequestTimeout"
+          observe({ _tag: "Lost", at, timedOut })
+          const tooLarge = "status" in answer.failure && answer.failure.status === 413
+          if (timedOut || tooLarge) measure({ _tag: "TooMuch", records, at })
         }
         stir()
         return Effect.as(heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
@@ -395,7 +422,7 @@ export const make = Effect.fnUntraced(function* (
     adopt: (requestId) => {
       lastId = requestId
       observe({ _tag: "Adopted", at: now() })
-      return { requestId, taken: now(), held: law.held, ours: false }
+      return { requestId, taken: now(), held: law.held, records: 0, ours: false }
     },
     createIn: () => {
       const due = FlowLaw.nextCreate(law)

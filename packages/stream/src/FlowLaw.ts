@@ -215,6 +215,17 @@ export const nextPoll = (state: State): number =>
 /** Whether a status call is wanted now, to tell what a refusal means. */
 export const wantsPoll = (state: State): boolean => state.doubt !== undefined
 
+/** Whether the window is not being tried out. */
+export const isSettled = ({ phase, spacing }: State): boolean =>
+  spacing > 0 || (phase._tag === "Usual" && phase.settled)
+
+/** Forgets how long batches took, because they are others from now on. */
+export const forget = (state: State, at: number): State => ({
+  ...state,
+  sample: noSample(at),
+  phase: state.phase._tag === "Usual" ? { _tag: "Usual", settled: state.phase.settled } : state.phase
+})
+
 /** The state after a status call began, where those are spaced. */
 export const pollBegins = (state: State, at: number): State =>
   state.pollsCount && state.spacing > 0 ? { ...state, nextAt: Math.max(state.nextAt, at) + state.spacing } : state

@@ -30,7 +30,8 @@ export const Pinned = Schema.Struct({
   /** Where the tokens are made. */
   address: Schema.Struct({ baseUrl: Schema.String, serviceId: Schema.String }),
   dryRun: Schema.Boolean,
-  batchSize: Schema.Int,
+  /** Most records of a batch, or that this is found out. */
+  batchSize: Schema.Union([Schema.Int, Schema.Literal("auto")]),
   batchBytes: Schema.Int,
   maxLineBytes: Schema.Int,
   limit: Schema.optionalKey(Schema.Int),
@@ -206,6 +207,8 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
     "PollTimeout",
     /** Results take much longer, or much less long, than they did. */
     "Drift",
+    /** Batches of another size are done better, or to see whether they are. */
+    "BatchSize",
     /** The service does not answer: everything waits. */
     "Away",
     /** It answers again. */
@@ -214,7 +217,9 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
   /** Most batches with the service at once. */
   window: Schema.Int,
   /** Requests are spaced to be no more than this; absent where they are not. */
-  requestsPerSecond: Schema.optionalKey(Schema.Number)
+  requestsPerSecond: Schema.optionalKey(Schema.Number),
+  /** Most records of a batch, where that is found out. */
+  batchSize: Schema.optionalKey(Schema.Int)
 })
 export interface FlowChanged extends Schema.Schema.Type<typeof FlowChanged> {}
 
@@ -310,6 +315,23 @@ export const BatchCounts = Schema.Struct({
 })
 export interface BatchCounts extends Schema.Schema.Type<typeof BatchCounts> {}
 
+/** At which pace batches were handed in, and why: what was found out while the run went on, of all its legs. */
+export const FlowReport = Schema.Struct({
+  /** Most batches with the service at once: the last that was decided, and the least and the most. Absent where nothing was. */
+  window: Schema.optionalKey(Schema.Struct({ last: Schema.Int, least: Schema.Int, most: Schema.Int })),
+  /** Most requests a second at the end; absent where they were not spaced. */
+  requestsPerSecond: Schema.optionalKey(Schema.Number),
+  /** Most records of a batch at the end, where that was found out. */
+  batchSize: Schema.optionalKey(Schema.Int),
+  /** How often create calls were refused for there being too much to do (429, 503) and were to be made again. */
+  refusals: Schema.Int,
+  /** How often the pace changed for each reason. */
+  changes: Schema.Record(FlowChanged.fields.reason, Schema.optionalKey(Schema.Int)),
+  /** How long the service did not answer, in milliseconds, as far as is known: not what a leg that was cut off had of it. */
+  awayMs: Millis
+})
+export interface FlowReport extends Schema.Schema.Type<typeof FlowReport> {}
+
 /** What became of a run. */
 export const RunReport = Schema.Struct({
   runId: Schema.String,
@@ -337,6 +359,8 @@ export const RunReport = Schema.Struct({
     })
   ),
   polls: Schema.Int,
+  /** Absent where the pace was given, or nothing was learned of it. */
+  flow: Schema.optionalKey(FlowReport),
   elapsedMs: Millis,
   /** Why the run stopped early, if it did. */
   stopped: Schema.optionalKey(Schema.Struct({ reason: StopReason, message: Schema.String }))

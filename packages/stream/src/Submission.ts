@@ -62,6 +62,8 @@ export interface Job {
   /** Its number in the run. Calls without one are told to nobody. */
   readonly batch?: number | undefined
   readonly body: Uint8Array
+  /** How many records it has, where that may say something about how large batches are to be. */
+  readonly records?: number | undefined
   /** Whether it was handed in before and certainly not taken: this attempt has to be told as well then. */
   readonly again?: boolean | undefined
 }
@@ -84,7 +86,7 @@ export const submit = Effect.fnUntraced(function* (
 
 const attempts = Effect.fnUntraced(function* (
   leg: Leg.Leg,
-  { again = false, batch, body }: Job,
+  { again = false, batch, body, records = 0 }: Job,
   { dryRun = false, giveUpAfter = defaultGiveUpAfter, retrySchedule }: Options
 ): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
   const operations = yield* TokenOperations.TokenOperations
@@ -113,7 +115,7 @@ const attempts = Effect.fnUntraced(function* (
       const message = "the run stopped before the service had answered"
       return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
     }
-    const ticket = yield* flow.submitted(sent, answer)
+    const ticket = yield* flow.submitted(sent, answer, records)
     if (Result.isSuccess(answer)) {
       leg.anyTaken = true
       return { _tag: "Taken", ticket: ticket! }

@@ -51,7 +51,7 @@ import * as TokenRecords from "./TokenRecords.ts"
 
 /** Options of a run, with those of its stages. */
 export interface Options
-  extends TokenRecords.Options, Batches.Options, Submission.Options, Polling.Options, Flow.Options {
+  extends TokenRecords.Options, Omit<Batches.Options, "batchSize">, Submission.Options, Polling.Options, Flow.Options {
   /** Names the run. Default: the time and some random characters. */
   readonly runId?: string | undefined
   /** Stop when more lines than this are rejected. Default: never. */
@@ -115,7 +115,7 @@ const checkOptions = (options: Options) => {
     "maxLineBytes"
   ] as const) {
     const value = options[name]
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
+    if (value !== undefined && value !== "auto" && (!Number.isInteger(value) || value < 1)) {
       throw new RangeError(`${name}: expected a whole number from 1 on, got ${value}`)
     }
   }
@@ -319,7 +319,7 @@ const run = Effect.fnUntraced(function* <E, R>(
 
   const pages = TokenRecords.fromRest(rest, options, state.records.read - state.records.rejected)
   yield* pages.pipe(
-    Batches.fromPages(options, bytes),
+    Batches.fromPages({ ...options, batchSize: flow.batchSize }, bytes),
     Stream.interruptWhen(Deferred.await(leg.stopping)),
     Stream.runForEach(take),
     Effect.catchCause((cause) =>

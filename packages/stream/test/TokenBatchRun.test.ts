@@ -47,6 +47,7 @@ describe("TokenBatchRun", () => {
         const perhapsTaken = new Set<string>()
         let anyTaken = false
         const batches = new Map<string, ReadonlyArray<string>>()
+        const final = new Map<string, TokenBatch.BatchStatus>()
         const against = service({
           create: (records, call) =>
             Effect.suspend(() => {
@@ -78,18 +79,20 @@ describe("TokenBatchRun", () => {
             }),
           status: (id) =>
             Effect.suspend((): Effect.Effect<TokenBatch.BatchStatus, AuthleteError.AuthleteError> => {
+              // Whether the service is back may be asked with any batch, more than once: how one ended does not change.
+              const before = final.get(id)
+              if (before !== undefined) return Effect.succeed(before)
               const choice = roll(10)
               if (choice < 3) return Effect.succeed({ state: "Running" as const })
               if (choice === 3) return Effect.fail(errors[roll(errors.length)]!())
-              if (choice === 4) {
-                batches.delete(id)
-                return Effect.succeed({ state: "Failed" as const, errorCode: `F${roll(2)}` })
+              const end = (status: TokenBatch.BatchStatus) => {
+                final.set(id, status)
+                return Effect.succeed(status)
               }
+              if (choice === 4) return end({ state: "Failed", errorCode: `F${roll(2)}` })
               if (choice === 5) return Effect.succeed({ state: "Unknown" as const, result: "PAUSED" })
-              // Whether the service is back may be asked with a batch that has ended before.
               for (const subject of batches.get(id) ?? []) created.set(subject, (created.get(subject) ?? 0) + 1)
-              batches.delete(id)
-              return Effect.succeed({ state: "Succeeded" as const })
+              return end({ state: "Succeeded" })
             })
         })
         const rows = Array.from({ length: 1 + roll(60) }, (_, i) => (roll(8) === 0 ? "{bad" : line(i + 1)))
