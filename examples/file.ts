@@ -15,7 +15,7 @@ const program = Effect.gen(function* () {
   const file = yield* fs.makeTempFileScoped()
   yield* Stream.run(SampleRequests.stream({ count: 10_000, badLines: 3 }), fs.sink(file))
 
-  yield* TokenBatchRun.fromBytes(ByteSource.decompress(ByteSource.fromFile(file)), { concurrency: 8 }).pipe(
+  yield* TokenBatchRun.fromBytes(ByteSource.decompress(ByteSource.fromFile(file))).pipe(
     Stream.runForEach((event) => {
       switch (event._tag) {
         case "LinesRejected":

@@ -152,6 +152,9 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   let warned = false
   let outputFailure: string | undefined
   let lastRetrySaid = 0
+  const paceNotice = Progress.makePaceNotices()
+  /** Whether it was said that batches are refused for there being too much to do. */
+  let refusalsSaid = false
   const stop = yield* Deferred.make<void>()
   const startedAt = yield* Clock.currentTimeMillis
   const rateOf = Progress.makeRate(startedAt)
@@ -162,6 +165,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
         {
           state,
           elapsed: now - startedAt,
+          now,
           rate: rateOf(now, state.records.created),
           size,
           limit: Option.getOrUndefined(settings.limit)
@@ -213,12 +217,17 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       case "BatchRetried":
         // Many batches meet the same refusal: one of them is enough to say so.
         return Effect.flatMap(Clock.currentTimeMillis, (now) => {
-          if (now - lastRetrySaid < 1000) return Effect.void
+          if (now - lastRetrySaid < 1000 || (refusalsSaid && RunState.isRefusal(event.code))) return Effect.void
           lastRetrySaid = now
           return drawing.say(
-            `retrying batch ${event.batch} in ${Format.elapsed(event.delay)}: ${Format.quote(event.message)} (attempt ${event.attempt + 1})`
+            `retrying batch ${event.batch}${event.delay < 50 ? "" : ` in ${Format.elapsed(event.delay)}`}: ${Format.quote(event.message)} (attempt ${event.attempt + 1})`
           )
         })
+      case "FlowChanged": {
+        const notice = paceNotice(event)
+        refusalsSaid ||= event.reason === "TooFast" || event.reason === "QueueFull"
+        return notice === undefined ? Effect.void : drawing.say(notice)
+      }
       case "RunStopping":
         return event.reason === "Requested" ? Effect.void : drawing.say(`stopping: ${Format.quote(event.message)}`)
       default:

@@ -115,7 +115,7 @@ export const countOrAuto = (name: string) =>
     Flag.withMetavar("N|auto"),
     Flag.mapTryCatch((text): number | "auto" => {
       if (text === "auto") return text
-      if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error("a whole number from 1, or auto")
+      if (!/^[1-9]\d{0,8}$/.test(text)) throw new Error("1 or more, or auto")
       return Number(text)
     }, said)
   )
@@ -163,14 +163,18 @@ export const checks = {
 /** How a run goes, whether it begins or goes on. */
 export const running = {
   concurrency: count("concurrency").pipe(
-    Flag.withDescription("Batches in flight at once, from being handed in to their outcome (default: found out)"),
+    Flag.withDescription(
+      "Batches in flight at once, always as many, from being handed in to their outcome (default: found out as the run goes)"
+    ),
     Flag.optional
   ),
   maxConcurrency: count("max-concurrency").pipe(
-    withDefault("Most batches in flight, where that is found out", FlowLaw.defaultMost)
+    withDefault("Most batches in flight at once, where that is found out", FlowLaw.defaultMost)
   ),
   maxRequestsPerSecond: count("max-requests-per-second").pipe(
-    Flag.withDescription("Most requests a second, create and status calls together (default: what the service takes)"),
+    Flag.withDescription(
+      "Most requests a second, create and status calls together (default: as many as the service takes)"
+    ),
     Flag.optional
   ),
   pollTimeout: duration("poll-timeout").pipe(
@@ -239,7 +243,7 @@ export const notifying = {
   notifyListen: count("notify-listen", 0, 65_535).pipe(
     Flag.withMetavar("PORT"),
     Flag.withDescription(
-      "Take notifications of the service on this port, 0 for any free one: a batch is asked after as soon as one comes"
+      "Take notifications of the service on this port, 0 for any free one: a batch is asked after as soon as one comes (default: on none)"
     ),
     Flag.optional
   ),
@@ -254,7 +258,9 @@ export const notifying = {
   ),
   notifyPath: Flag.Redacted("notify-path").pipe(
     Flag.withMetavar("SECRET-PATH"),
-    Flag.withDescription("The path they come to, which nobody can guess (or TOKENBATCH_NOTIFY_PATH)"),
+    Flag.withDescription(
+      "The path they come to, which nobody can guess (or TOKENBATCH_NOTIFY_PATH; --notify-listen needs one of them)"
+    ),
     Flag.optional
   )
 }

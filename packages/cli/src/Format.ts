@@ -9,6 +9,12 @@ export const integer = (n: number): string => grouped.format(n)
 export const short = (n: number): string =>
   n < 10_000 ? integer(Math.round(n)) : n < 1_000_000 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1_000_000).toFixed(2)}M`
 
+/** A number a second that may be small: `0.5`, `7.3`, `18`, `12.3k`. */
+export const rate = (n: number): string => (n < 10 ? String(Number(n.toPrecision(2))) : short(n))
+
+/** `once`, `twice`, `3 times`. */
+export const times = (n: number): string => (n === 1 ? "once" : n === 2 ? "twice" : `${integer(n)} times`)
+
 /** `4.2s`, `3m 07s`, `1h 02m`. */
 export const elapsed = (millis: number): string => {
   const seconds = millis / 1000

@@ -1,7 +1,7 @@
 /**
  * A command as it goes, for a person: on a terminal one line that is drawn over and over, elsewhere a line every few seconds.
  */
-import type { RunState } from "@tokenbatch/stream"
+import type { RunEvent, RunState } from "@tokenbatch/stream"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
@@ -12,6 +12,8 @@ export interface Snapshot {
   readonly state: RunState.RunState
   /** Milliseconds. */
   readonly elapsed: number
+  /** When it is, in milliseconds since the Unix epoch. */
+  readonly now: number
   /** Tokens a second, lately. */
   readonly rate: number
   /** Bytes of all inputs, if known. */
@@ -54,24 +56,71 @@ const join = (parts: ReadonlyArray<Part>, width: number): string => {
 
 /** The progress line of a run, fitted to a width. */
 export const line = (snapshot: Snapshot, width = Infinity): string => {
-  const { elapsed, rate, state } = snapshot
-  const { records } = state
+  const { elapsed, now, rate, state } = snapshot
+  const { atService, awaySince, flow, records, window } = state
+  const spaced = flow?.requestsPerSecond
   const done = share(snapshot)
   const left = remaining(snapshot)
   const bad = records.failed + records.unresolved + records.notSubmitted
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
     [1, `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`],
-    ...(records.existing > 0 ? [[4, `${Format.short(records.existing)} existing`] as const] : []),
-    ...(records.rejected > 0 ? [[4, `${Format.short(records.rejected)} rejected`] as const] : []),
+    ...(records.existing > 0 ? [[7, `${Format.short(records.existing)} existing`] as const] : []),
+    ...(records.rejected > 0 ? [[7, `${Format.short(records.rejected)} rejected`] as const] : []),
     ...(bad > 0 ? [[2, `${Format.short(bad)} not created`] as const] : []),
     ...(state.resolving ? [[2, `${Format.short(records.unresolved)} to find out about`] as const] : []),
-    [7, `${Format.short(state.inFlight)} in flight`],
+    ...(awaySince === undefined
+      ? []
+      : [[2, `service away for ${Format.elapsed(Math.max(now - awaySince, 0))}`] as const]),
+    // Where requests are spaced it is that which decides how fast it goes, and not how many may be in flight.
+    [8, `${Format.short(Math.max(atService, 0))}${window === undefined ? "" : `/${Format.short(window)}`} in flight`],
+    ...(spaced === undefined ? [] : [[6, `spaced to ${Format.rate(spaced)} requests/s`] as const]),
     [5, `${Format.short(rate)}/s`],
-    [6, Format.elapsed(elapsed)],
+    [9, Format.elapsed(elapsed)],
     ...(left === undefined ? [] : [[3, `${Format.elapsed(left)} left`] as const])
   ]
   return join(parts, width)
+}
+
+/** Outages are told of once in so many milliseconds: a service may come and go. */
+const outagesApart = 60_000
+
+/** Says in a line what people should know about the pace: the first time, and outages time and again. `undefined`: nothing. */
+export const makePaceNotices = (): ((event: RunEvent.FlowChanged) => string | undefined) => {
+  const said = new Set<RunEvent.FlowChanged["reason"]>()
+  let awaySince: number | undefined
+  let lastAway = -Infinity
+  const once = (reason: RunEvent.FlowChanged["reason"], text: string) => {
+    if (said.has(reason)) return undefined
+    said.add(reason)
+    return text
+  }
+  return ({ at, reason, requestsPerSecond, window }) => {
+    switch (reason) {
+      case "TooFast": {
+        const pace = requestsPerSecond === undefined ? "" : ` (${Format.rate(requestsPerSecond)} a second for now)`
+        return once(reason, `requests come too fast for the service: they are spaced from here on${pace}`)
+      }
+      case "QueueFull":
+        return once(
+          reason,
+          `the service's queue is full: fewer batches in flight from here on (${Format.short(window)} for now)`
+        )
+      case "Away":
+        if (at - lastAway < outagesApart) return undefined
+        awaySince = at
+        lastAway = at
+        return "the service does not answer: waiting until it is back"
+      case "Back": {
+        if (awaySince === undefined) return undefined
+        const since = awaySince
+        awaySince = undefined
+        return `the service answers again, after ${Format.elapsed(Math.max(at - since, 0))}`
+      }
+      default:
+        return undefined
+    }
+  }
 }
 
 /** The progress line of a check. */

@@ -116,6 +116,7 @@ export const render = ({ examples, files, outputFailure, report, run, sandbox }:
   const rate = report.elapsedMs > 0 ? (records.created * 1000) / report.elapsedMs : 0
   const notes = [
     `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${Format.elapsed(report.elapsedMs)}, ${Format.integer(Math.round(rate))} tokens/s`,
+    ...paceNotes(report),
     ...(report.withoutAccessToken > 0
       ? [
           `  ${Format.plural(report.withoutAccessToken, "record")} had no accessToken: nobody knows those tokens' values`
@@ -150,6 +151,34 @@ export const render = ({ examples, files, outputFailure, report, run, sandbox }:
   const goOn = run === undefined ? [] : ["", `To go on: tokenbatch resume ${run}`]
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
   return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ...goOn, ""].join("\n")
+}
+
+/** Why the run went at the pace it did: what it was let do, and what the service did. */
+const paceNotes = ({ batches, flow }: RunEvent.RunReport): ReadonlyArray<string> => {
+  if (flow === undefined) return []
+  const { awayMs, batchSize, changes, refusals, requestsPerSecond, window } = flow
+  const most = Math.min(window?.most ?? 0, batches.submitted)
+  const pace = [
+    ...(window === undefined || most === 0
+      ? []
+      : [
+          `up to ${Format.plural(most, "batch", "batches")} in flight${window.last < most ? `, ${Format.integer(window.last)} at the end` : ""}`
+        ]),
+    ...(batchSize === undefined ? [] : [`batches of up to ${Format.plural(batchSize, "record")} at the end`]),
+    ...(requestsPerSecond === undefined ? [] : [`spaced to ${Format.rate(requestsPerSecond)} requests/s at the end`]),
+    ...(changes.PollTimeout === undefined ? [] : ["no more than are done well before --poll-timeout"])
+  ]
+  const service = [
+    ...(changes.QueueFull === undefined ? [] : [`the service's queue was full ${Format.times(changes.QueueFull)}`]),
+    ...(changes.TooFast === undefined ? [] : [`requests came too fast ${Format.times(changes.TooFast)}`]),
+    ...(refusals === 0 ? [] : [`${Format.plural(refusals, "create call")} refused and made again`]),
+    ...(changes.Drift === undefined ? [] : [`the service became slower or faster ${Format.times(changes.Drift)}`]),
+    ...(awayMs === 0 ? [] : [`the service was away for ${Format.elapsed(awayMs)}`])
+  ]
+  return [
+    ...(pace.length === 0 ? [] : [`  ${pace.join("; ")}`]),
+    ...(service.length === 0 ? [] : [`  ${service.join("; ")}`])
+  ]
 }
 
 const resolutionNotes = ({ resolution }: RunEvent.RunReport): ReadonlyArray<string> => {

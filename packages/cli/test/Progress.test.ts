@@ -1,4 +1,4 @@
-import { RunState } from "@tokenbatch/stream"
+import { type RunEvent, RunState } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
@@ -8,8 +8,15 @@ import * as Format from "../src/Format.ts"
 import * as Progress from "../src/Progress.ts"
 
 const records = { read: 20_000, created: 9500, existing: 0, failed: 0, rejected: 500, unresolved: 0, notSubmitted: 0 }
-const state: RunState.RunState = { ...RunState.initial, records, inFlight: 10, recordsInFlight: 10_000, bytes: 4000 }
-const snapshot = { state, elapsed: 10_000, rate: 950, size: 8000 }
+const state: RunState.RunState = {
+  ...RunState.initial,
+  records,
+  inFlight: 12,
+  atService: 10,
+  recordsInFlight: 10_000,
+  bytes: 4000
+}
+const snapshot = { state, elapsed: 10_000, now: 1_000_000, rate: 950, size: 8000 }
 
 describe("Format", () => {
   it.each([
@@ -33,6 +40,16 @@ describe("Format", () => {
     assert.strictEqual(Format.quote("  two\n lines\t\u001b[2J "), "two lines \ufffd[2J")
     assert.strictEqual(Format.quote("x".repeat(3000)).length, 300)
   })
+
+  it.each([
+    [0.25, "0.25"],
+    [7.34, "7.3"],
+    [18.2, "18"],
+    [12_345, "12.3k"]
+  ])("writes %d a second", (n, text) => assert.strictEqual(Format.rate(n), text))
+
+  it("counts times", () =>
+    assert.deepStrictEqual([1, 2, 3, 1234].map(Format.times), ["once", "twice", "3 times", "1,234 times"]))
 
   it("fits a text to a width", () => {
     assert.strictEqual(Format.fit("abcdef", 4), "abc…")
@@ -61,7 +78,7 @@ describe("Progress", () => {
   it("says nothing of what is left before there is anything to go by", () => {
     assert.notInclude(Progress.line({ ...snapshot, elapsed: 500 }), "left")
     assert.strictEqual(
-      Progress.line({ state: RunState.initial, elapsed: 0, rate: 0, size: 0 }),
+      Progress.line({ state: RunState.initial, elapsed: 0, now: 0, rate: 0, size: 0 }),
       "0 read  0 created  0 in flight  0/s  0.0s"
     )
   })
@@ -71,6 +88,58 @@ describe("Progress", () => {
     assert.isTrue(text.length <= Math.abs(width) + 1)
     if (Math.abs(width) >= 60) assert.include(text, "left")
     if (Math.abs(width) >= 30) assert.include(text, "created")
+  })
+
+  it("tells how many are in flight of as many as may be, and what holds the run up", () => {
+    const flow = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
+    assert.strictEqual(
+      Progress.line({ ...snapshot, state: { ...state, window: 64, flow, awaySince: 988_000 } }),
+      "25% 20.0k read  9,500 created  500 rejected  service away for 12.0s  10/64 in flight  spaced to 18 requests/s  950/s  10.0s  30.0s left"
+    )
+    const narrow = Progress.line({ ...snapshot, state: { ...state, window: 64, flow } }, 90)
+    assert.include(narrow, "spaced to 18 requests/s")
+    assert.notInclude(narrow, "in flight")
+    assert.include(
+      Progress.line({ ...snapshot, state: { ...state, awaySince: 988_000 } }, 60),
+      "service away for 12.0s"
+    )
+  })
+
+  it("says of the pace what people should know, each thing once, and not more than an outage a minute", () => {
+    const notice = Progress.makePaceNotices()
+    const said = (
+      [
+        [0, "ResultsCome"],
+        [1, "TooFast", 18.2],
+        [2, "TooFast", 12],
+        [3, "QueueFull"],
+        [4, "QueueFull"],
+        [5, "RoomAgain"],
+        [10, "Away"],
+        [22.5, "Back"],
+        [30, "Away"],
+        [40, "Back"],
+        [80, "Away"],
+        [200, "Back"]
+      ] satisfies ReadonlyArray<readonly [seconds: number, reason: RunEvent.FlowChanged["reason"], perSecond?: number]>
+    ).flatMap(([seconds, reason, requestsPerSecond]) => {
+      const text = notice({
+        _tag: "FlowChanged",
+        at: seconds * 1000,
+        reason,
+        window: 57,
+        ...(requestsPerSecond === undefined ? undefined : { requestsPerSecond })
+      })
+      return text === undefined ? [] : [text]
+    })
+    assert.deepStrictEqual(said, [
+      "requests come too fast for the service: they are spaced from here on (18 a second for now)",
+      "the service's queue is full: fewer batches in flight from here on (57 for now)",
+      "the service does not answer: waiting until it is back",
+      "the service answers again, after 12.5s",
+      "the service does not answer: waiting until it is back",
+      "the service answers again, after 2m 00s"
+    ])
   })
 
   it("knows how fast it goes lately", () => {

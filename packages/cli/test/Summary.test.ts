@@ -1,4 +1,4 @@
-import { RunReport, RunState } from "@tokenbatch/stream"
+import { type RunEvent, RunReport, RunState } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Summary from "../src/Summary.ts"
 
@@ -105,6 +105,39 @@ describe("Summary", () => {
     assert.include(text, "12 calls")
     assert.include(text, "3 records called existing on the assumption")
     assert.notInclude(render(), "resume")
+  })
+
+  it("says why the run went at the pace it did, where anything was learned", () => {
+    const batches = { submitted: 300, succeeded: 300, failed: 0, unresolved: 0 }
+    const flow = { refusals: 0, changes: {}, awayMs: 0 }
+    const notes = (changes: Partial<RunEvent.FlowReport>, more: Partial<RunReport.RunReport> = {}) =>
+      render({ report: { ...report, batches, ...more, flow: { ...flow, ...changes } } })
+        .split("\n")
+        .filter((line) => /in flight|service|refused|too fast|spaced/.test(line))
+    const window = { last: 40, least: 16, most: 64 }
+    assert.deepStrictEqual(
+      notes({
+        window,
+        batchSize: 2000,
+        requestsPerSecond: 18.2,
+        refusals: 14,
+        changes: { QueueFull: 3, TooFast: 1, PollTimeout: 2, Drift: 2, Away: 1, Back: 1 },
+        awayMs: 62_000
+      }),
+      [
+        "  up to 64 batches in flight, 40 at the end; batches of up to 2,000 records at the end; spaced to 18 requests/s at the end; no more than are done well before --poll-timeout",
+        "  the service's queue was full 3 times; requests came too fast once; 14 create calls refused and made again; the service became slower or faster twice; the service was away for 1m 02s"
+      ]
+    )
+    assert.deepStrictEqual(notes({ window: { last: 64, least: 64, most: 64 }, changes: { ResultsCome: 1 } }), [
+      "  up to 64 batches in flight"
+    ])
+    // No more than there were.
+    assert.deepStrictEqual(notes({ window }, { batches: { ...batches, submitted: 20 } }), [
+      "  up to 20 batches in flight"
+    ])
+    assert.deepStrictEqual(notes({ refusals: 1 }), ["  1 create call refused and made again"])
+    assert.notInclude(render(), "in flight")
   })
 
   it("says how to have the lines named that were not created", () => {

@@ -109,7 +109,6 @@ export const deliver: (
 ) => Effect.Effect<Ended, never, TokenOperations.TokenOperations> = Effect.fnUntraced(function* (leg, task, options) {
   const { again, batch, index } = task
   const { lines, records } = batch
-  const began = yield* Clock.currentTimeMillis
   const submitted = yield* Submission.submit(leg, { batch: index, body: batch.body, records, again }, options)
   switch (submitted._tag) {
     case "NotSubmitted": {
@@ -126,9 +125,9 @@ export const deliver: (
     case "Refused":
       return yield* deny(leg, task, { ...submitted, polls: 0 }, options)
     case "Taken": {
-      const { ticket } = submitted
+      const { sent, ticket } = submitted
       yield* leg.emit({ _tag: "BatchAccepted", batch: index, requestId: ticket.requestId })
-      return yield* follow(leg, task, ticket, options, began)
+      return yield* follow(leg, task, ticket, options, sent)
     }
   }
 })
@@ -147,7 +146,8 @@ export const follow: (
     const { lines, records } = batch
     const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(batch.body), options)
     const { polls } = outcome
-    const elapsed = began === undefined ? undefined : { elapsed: (yield* Clock.currentTimeMillis) - began }
+    const now = yield* Clock.currentTimeMillis
+    const elapsed = began === undefined ? undefined : { elapsed: now - began - leg.flow.awaySince(began) }
     switch (outcome._tag) {
       case "Succeeded": {
         const event: Succeeded = { _tag: "BatchSucceeded", batch: index, requestId, records, polls, ...elapsed }

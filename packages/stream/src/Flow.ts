@@ -205,7 +205,9 @@ export const make = Effect.fnUntraced(function* (
   /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
   let credit = 8
   let lastId: TokenBatch.RequestId | undefined
+  /** Calls in a row that were not answered, and when the first of them was not. */
   let unanswered = 0
+  let unansweredSince = 0
   let stopped = false
   let halted = false
   let gone = false
@@ -224,9 +226,7 @@ export const make = Effect.fnUntraced(function* (
     if (!auto) return
     const before = size
     size = SizeLaw.step(size, observation)
-    if (size.size === before.size) return
-    law = FlowLaw.forget(law, now())
-    tell("BatchSize")
+    if (size.size !== before.size) tell("BatchSize")
   }
 
   const tell = (reason: FlowChanged["reason"]) =>
@@ -329,12 +329,12 @@ export const make = Effect.fnUntraced(function* (
       yield* Effect.ignore(breaker.execute(Effect.void, { key }))
       return
     }
-    unanswered++
+    if (unanswered++ === 0) unansweredSince = now()
     yield* Effect.ignore(breaker.execute(Effect.fail(error), { key }))
     const state = yield* Effect.orDie(breaker.state(key))
     if (state._tag !== "Open" || isOut || gone) return
     isOut = true
-    outages.push({ from: now(), to: Infinity })
+    outages.push({ from: unansweredSince, to: Infinity })
     tell("Away")
     yield* Effect.forkIn(probe(error), scope)
   })
@@ -345,7 +345,10 @@ export const make = Effect.fnUntraced(function* (
     let last = error
     for (;;) {
       const state = yield* Effect.orDie(breaker.state(key))
-      if (state._tag === "Open") yield* Effect.sleep(state.retryAfter)
+      const patience = outage.from + giveUpAfter - now()
+      if (state._tag === "Open") {
+        yield* Effect.sleep(Math.min(Duration.toMillis(state.retryAfter), Math.max(patience, 0)))
+      }
       const answer = yield* operations.batchStatus(lastId ?? nobodys).pipe(
         Effect.matchEffect({
           onSuccess: () => Effect.succeed(undefined),
@@ -379,8 +382,9 @@ export const make = Effect.fnUntraced(function* (
     const learn = found && ticket.ours && !wasOutSince(ticket.taken)
     const at = now()
     observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined })
-    // One thing at a time: how many first, then how large.
-    if (learn && records > 0 && FlowLaw.isSettled(law)) measure({ _tag: "Done", records, taken, held, at })
+    // One thing at a time: how large first, then how many.
+    if (learn && records > 0) measure({ _tag: "Done", records, taken, held, at })
+    if (auto && !size.settled) law = FlowLaw.forget(law, at)
     stir()
   }
 
@@ -526,10 +530,18 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
     ? given.value
     : yield* RateLimiter.make.pipe(Effect.provide(RateLimiter.layerStoreMemory))
   const { address } = yield* TokenOperations.TokenOperations
+  let warned = false
   return RateLimiter.sleep(limiter, {
     key: `${address.baseUrl}/${address.serviceId}`,
     algorithm: "token-bucket",
     limit: perSecond,
     window: "1 second"
-  }).pipe(Effect.ignore)
+  }).pipe(
+    // The run is worth more than the bound.
+    Effect.catch((error) => {
+      if (warned) return Effect.void
+      warned = true
+      return Effect.logWarning(`requests are not bounded: the limiter's store fails: ${error.message}`)
+    })
+  )
 })

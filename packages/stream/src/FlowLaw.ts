@@ -95,12 +95,15 @@ interface Measured {
 
 /** Time to a result, being measured. */
 interface Sample {
+  /** As many have to end first, which were there before. */
+  readonly skip: number
+  /** Only what was taken from then on counts. */
   readonly since: number
   readonly count: number
   readonly sum: number
 }
 
-const noSample = (since: number): Sample => ({ since, count: 0, sum: 0 })
+const noSample = (since: number, skip = 0): Sample => ({ skip, since, count: 0, sum: 0 })
 
 /** The first batches: how long they took, and how many were there. */
 interface First {
@@ -160,6 +163,8 @@ export interface State {
   readonly pollsCount: boolean
   /** No spaced request before. */
   readonly nextAt: number
+  /** Whether the last request had to wait for that: only then does its being taken say that they may come closer. */
+  readonly heldUp: boolean
   /** Requests taken since `countedSince`, and when the last one was. */
   readonly accepted: number
   readonly countedSince: number
@@ -193,6 +198,7 @@ export const initial = (bounds: Bounds, at: number): State => ({
   spacingAtRefusal: 0,
   pollsCount: false,
   nextAt: -Infinity,
+  heldUp: false,
   accepted: 0,
   countedSince: at,
   lastAccepted: at,
@@ -215,10 +221,6 @@ export const nextPoll = (state: State): number =>
 /** Whether a status call is wanted now, to tell what a refusal means. */
 export const wantsPoll = (state: State): boolean => state.doubt !== undefined
 
-/** Whether the window is not being tried out. */
-export const isSettled = ({ phase, spacing }: State): boolean =>
-  spacing > 0 || (phase._tag === "Usual" && phase.settled)
-
 /** Forgets how long batches took, because they are others from now on. */
 export const forget = (state: State, at: number): State => ({
   ...state,
@@ -227,18 +229,23 @@ export const forget = (state: State, at: number): State => ({
 })
 
 /** The state after a status call began, where those are spaced. */
-export const pollBegins = (state: State, at: number): State =>
-  state.pollsCount && state.spacing > 0 ? { ...state, nextAt: Math.max(state.nextAt, at) + state.spacing } : state
+export const pollBegins = (state: State, at: number): State => (state.pollsCount ? spaced(state, at) : state)
+
+/** A request begins: the next one comes a while later, where requests are spaced. */
+const spaced = (state: State, at: number): State =>
+  state.spacing === 0
+    ? state
+    : {
+        ...state,
+        heldUp: at - state.nextAt < state.spacing / 2,
+        nextAt: Math.max(state.nextAt, at) + state.spacing
+      }
 
 /** The state after one more observation. */
 export const step = (state: State, observation: Observation): State => {
   switch (observation._tag) {
     case "Sent":
-      return {
-        ...state,
-        posting: state.posting + 1,
-        nextAt: state.spacing > 0 ? Math.max(state.nextAt, observation.at) + state.spacing : state.nextAt
-      }
+      return { ...spaced(state, observation.at), posting: state.posting + 1 }
     case "Withdrawn":
       return { ...state, posting: state.posting - 1 }
     case "Lost": {
@@ -276,11 +283,14 @@ const accepted = (before: State, at: number): State => {
     at - before.lastAccepted > Math.max(2000, 4 * before.spacing)
       ? { ...before, accepted: 1, countedSince: Math.max(at, before.countedSince), lastAccepted: at }
       : { ...before, accepted: before.accepted + 1, lastAccepted: at }
-  if (state.spacing === 0) return state
-  // Slowly about where the last refusal was, faster beyond.
-  const share = state.spacing < 0.9 * state.spacingAtRefusal ? 0.98 : 0.9995
+  if (state.spacing === 0 || !state.heldUp) return state
+  // Slowly about where the last refusal was, faster beyond, and when that is long ago.
+  const share = state.spacing < 0.9 * state.spacingAtRefusal || state.accepted > aLongTime ? 0.98 : 0.9995
   return { ...state, spacing: state.spacing * share }
 }
+
+/** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
+const aLongTime = 120
 
 /** Milliseconds between requests at most. What is slower than that is left to the service's Retry-After, and to waiting longer each time. */
 const widest = 2000
@@ -379,10 +389,7 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
     ends,
     lastEnd: at,
     rate: taken === undefined || at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
-    sample:
-      taken !== undefined && taken.at >= state.sample.since && taken.held >= 0.85 * state.window
-        ? { ...state.sample, count: state.sample.count + 1, sum: state.sample.sum + (at - taken.at) }
-        : state.sample,
+    sample: sampled(state, at, taken),
     first:
       taken !== undefined && state.first.count < firstWindow
         ? {
@@ -394,6 +401,17 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
   }
   if (state.bounds.fixed !== undefined) return after
   return withinTimeout(grow(after, at), at, overall)
+}
+
+const sampled = (
+  { sample, window }: State,
+  at: number,
+  taken: Extract<Observation, { readonly _tag: "Ended" }>["taken"]
+): Sample => {
+  if (sample.skip > 0) return { ...sample, skip: sample.skip - 1, since: at }
+  return taken === undefined || taken.at < sample.since || taken.held < 0.85 * window
+    ? sample
+    : { ...sample, count: sample.count + 1, sum: sample.sum + (at - taken.at) }
 }
 
 const mix = (before: number, now: number, ends: number): number => before + (now - before) / Math.min(ends, 16)
@@ -414,7 +432,7 @@ const moved = (state: State, at: number, window: number, reason: Reason, phase: 
     ...state,
     window: bounded,
     phase,
-    sample: noSample(at),
+    sample: noSample(at, state.held + state.posting),
     ...(bounded === state.window ? undefined : decided(state, reason))
   }
 }

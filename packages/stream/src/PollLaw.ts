@@ -74,7 +74,7 @@ interface Ladder {
 }
 
 /** Which share of the polls should find a result: less than two polls a batch, or few where requests are limited. */
-export const usualAim = 0.57
+export const usualAim = 0.56
 export const limitedAim = 0.88
 
 /** As many results make enough known to ask after each batch when its own time has come. */

@@ -283,7 +283,6 @@ const submitAgain = Effect.fnUntraced(function* (
     withoutAccessToken,
     ...(possiblyTwice > 0 ? { possiblyTwice } : undefined)
   })
-  const began = yield* Clock.currentTimeMillis
   const submitted = yield* Submission.submit(leg, { batch: told.batch, body }, options)
   switch (submitted._tag) {
     case "NotSubmitted": {
@@ -298,9 +297,9 @@ const submitAgain = Effect.fnUntraced(function* (
       return { _tag: submitted._tag === "Refused" ? "Failed" : "InDoubt", code, message }
     }
     case "Taken": {
-      const { ticket } = submitted
+      const { sent, ticket } = submitted
       yield* leg.emit({ _tag: "BatchAccepted", batch: told.batch, requestId: ticket.requestId })
-      return yield* conclude(leg, told, ticket, body, options, began)
+      return yield* conclude(leg, told, ticket, body, options, sent)
     }
   }
 })
@@ -316,7 +315,8 @@ const conclude = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Resolution.Answer, never, TokenOperations.TokenOperations> {
   const { requestId } = ticket
   const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(body), options)
-  const elapsed = began === undefined ? undefined : { elapsed: (yield* Clock.currentTimeMillis) - began }
+  const now = yield* Clock.currentTimeMillis
+  const elapsed = began === undefined ? undefined : { elapsed: now - began - leg.flow.awaySince(began) }
   switch (outcome._tag) {
     case "Succeeded": {
       const { lines: _, ...succeeded } = told

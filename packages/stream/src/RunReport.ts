@@ -2,25 +2,29 @@
  * The report of a run: what became of every line, and the exit code that says it in one number.
  */
 import { RunReport } from "./RunEvent.ts"
-import type { RunState } from "./RunState.ts"
+import { flowAt, type RunState } from "./RunState.ts"
 
 export { RunReport }
 
 /** The report of a state. `now`: milliseconds since the Unix epoch. */
-export const fromState = (state: RunState, now: number): RunReport => ({
-  runId: state.runId,
-  complete: state.complete,
-  dryRun: state.dryRun,
-  records: state.records,
-  batches: state.batches,
-  withoutAccessToken: state.withoutAccessToken,
-  possiblyTwice: state.possiblyTwice,
-  legs: state.legs,
-  ...(state.resolution === undefined ? undefined : { resolution: state.resolution }),
-  polls: state.polls,
-  elapsedMs: now - state.startedAt,
-  ...(state.stopped === undefined ? undefined : { stopped: state.stopped })
-})
+export const fromState = (state: RunState, now: number): RunReport => {
+  const flow = flowAt(state, now)
+  return {
+    runId: state.runId,
+    complete: state.complete,
+    dryRun: state.dryRun,
+    records: state.records,
+    batches: state.batches,
+    withoutAccessToken: state.withoutAccessToken,
+    possiblyTwice: state.possiblyTwice,
+    legs: state.legs,
+    ...(state.resolution === undefined ? undefined : { resolution: state.resolution }),
+    polls: state.polls,
+    ...(flow === undefined ? undefined : { flow }),
+    elapsedMs: now - state.startedAt,
+    ...(state.stopped === undefined ? undefined : { stopped: state.stopped })
+  }
+}
 
 /**
  * The exit code of a run, the first that fits: 4 the credentials were refused; 2 the address was wrong and nothing was submitted; 3

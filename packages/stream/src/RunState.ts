@@ -1,7 +1,7 @@
 /**
  * The state of a run, folded from its events. Pure: the same events give the same state, live or read back.
  */
-import type { BatchCounts, RecordCounts, RunEvent, RunReport, StopReason } from "./RunEvent.ts"
+import type { BatchCounts, FlowChanged, FlowReport, RecordCounts, RunEvent, RunReport, StopReason } from "./RunEvent.ts"
 
 /** Where a run stands. */
 export interface RunState {
@@ -14,6 +14,8 @@ export interface RunState {
   readonly batches: BatchCounts
   /** Batches that have been intended and have not ended. */
   readonly inFlight: number
+  /** Those of them that the service has taken. */
+  readonly atService: number
   /** Their records, and those of halves whose turn has not come: what was read and has not ended. */
   readonly recordsInFlight: number
   readonly withoutAccessToken: number
@@ -26,6 +28,12 @@ export interface RunState {
   /** Whether it is being found out what became of unresolved records. */
   readonly resolving: boolean
   readonly resolution: RunReport["resolution"]
+  /** Most batches in flight at once, where anything has said so in this leg. */
+  readonly window: number | undefined
+  /** Since when the service does not answer, in milliseconds since the Unix epoch. */
+  readonly awaySince: number | undefined
+  /** What was found out about the pace. Its `awayMs` is without the time since `awaySince`. */
+  readonly flow: FlowReport | undefined
   /** How far the input has been cut into batches, in bytes. */
   readonly bytes: number
   readonly stopped: { readonly reason: StopReason; readonly message: string } | undefined
@@ -40,6 +48,7 @@ export const initial: RunState = {
   records: { read: 0, created: 0, existing: 0, failed: 0, rejected: 0, unresolved: 0, notSubmitted: 0 },
   batches: { submitted: 0, succeeded: 0, failed: 0, unresolved: 0 },
   inFlight: 0,
+  atService: 0,
   recordsInFlight: 0,
   withoutAccessToken: 0,
   possiblyTwice: 0,
@@ -48,6 +57,9 @@ export const initial: RunState = {
   longest: 0,
   resolving: false,
   resolution: undefined,
+  window: undefined,
+  awaySince: undefined,
+  flow: undefined,
   bytes: 0,
   stopped: undefined
 }
@@ -59,11 +71,16 @@ const add = <A extends RecordCounts | BatchCounts>(counts: A, more: Partial<A>):
 }
 
 interface BatchEnd {
+  readonly requestId?: string
   readonly resolves?: number
   readonly records: number
   readonly polls?: number
   readonly elapsed?: number
 }
+
+/** Whether a batch that ends had been taken, and so one less is with the service. */
+const left = ({ polls = 0, requestId }: Pick<BatchEnd, "requestId" | "polls">): number =>
+  requestId !== undefined || polls > 0 ? 1 : 0
 
 /** A batch ends: it and its records leave flight for where the event says. */
 const end = (
@@ -76,6 +93,7 @@ const end = (
   records: add(state.records, records),
   batches: add(state.batches, batches),
   inFlight: state.inFlight - 1,
+  atService: state.atService - left(event),
   recordsInFlight: state.recordsInFlight - event.records,
   polls: state.polls + (event.polls ?? 0),
   longest: Math.max(state.longest, event.elapsed ?? 0)
@@ -93,14 +111,61 @@ const read = (state: RunState, rejected: number, bytes: number | undefined): Run
 
 const noResolution = { calls: 0, assumed: 0 }
 
+const noFlow: FlowReport = { refusals: 0, changes: {}, awayMs: 0 }
+
+/** Whether the code of a create call that is made again says that there was too much to do: 429 or 503. */
+export const isRefusal = (code: string): boolean => code === "HTTP 429" || code === "HTTP 503"
+
+/** What was found out about the pace up to a moment, with an outage that goes on. `now`: milliseconds since the Unix epoch. */
+export const flowAt = ({ awaySince, flow }: RunState, now: number): FlowReport | undefined =>
+  flow === undefined || awaySince === undefined ? flow : { ...flow, awayMs: flow.awayMs + Math.max(now - awaySince, 0) }
+
+/** Without what is so in one leg only. */
+const withoutSpacing = ({ requestsPerSecond: _, ...flow }: FlowReport): FlowReport => flow
+
+const changed = (state: RunState, { at, batchSize, reason, requestsPerSecond, window }: FlowChanged): RunState => {
+  const isBack = reason === "Back"
+  const before = (isBack ? flowAt(state, at) : state.flow) ?? noFlow
+  const { least, most } = before.window ?? { least: window, most: window }
+  return {
+    ...state,
+    window,
+    awaySince: isBack ? undefined : (state.awaySince ?? (reason === "Away" ? at : undefined)),
+    flow: {
+      ...withoutSpacing(before),
+      window: { last: window, least: Math.min(window, least), most: Math.max(window, most) },
+      ...(requestsPerSecond === undefined ? undefined : { requestsPerSecond }),
+      ...(batchSize === undefined ? undefined : { batchSize }),
+      changes: { ...before.changes, [reason]: (before.changes[reason] ?? 0) + 1 }
+    }
+  }
+}
+
 /** The state after one more event. */
 export const step = (state: RunState, event: RunEvent): RunState => {
   switch (event._tag) {
     case "RunStarted":
-      return { ...state, runId: event.runId, startedAt: event.startedAt, dryRun: event.dryRun, legs: 1 }
+      return {
+        ...state,
+        runId: event.runId,
+        startedAt: event.startedAt,
+        dryRun: event.dryRun,
+        legs: 1,
+        window: event.concurrency
+      }
     case "RunResumed":
-      // Whether and why the run stopped, and whether the input was read, is for the new leg to say.
-      return { ...state, legs: state.legs + 1, complete: false, stopped: undefined, resolving: false }
+      // Whether and why the run stopped, whether the input was read, and at which pace it goes, is for the new leg to say. How long
+      // the service was away in a leg that was cut off meanwhile is not known.
+      return {
+        ...state,
+        legs: state.legs + 1,
+        complete: false,
+        stopped: undefined,
+        resolving: false,
+        window: event.concurrency,
+        awaySince: undefined,
+        flow: state.flow === undefined ? undefined : withoutSpacing(state.flow)
+      }
     case "LinesRejected":
       return read(state, event.rejections.length, event.bytes?.to)
     case "BatchIntended": {
@@ -124,19 +189,32 @@ export const step = (state: RunState, event: RunEvent): RunState => {
       return {
         ...state,
         inFlight: state.inFlight + 1,
+        // Only what has been taken is unresolved and can be asked after.
+        atService: state.atService + (from === "unresolved" ? 1 : 0),
         recordsInFlight: state.recordsInFlight + records,
         records: add(state.records, { [from]: -records }),
         batches: from === "unresolved" ? add(state.batches, { submitted: -1, unresolved: -1 }) : state.batches
       }
     }
-    case "BatchRetried":
+    case "BatchRetried": {
+      if (!isRefusal(event.code)) return state
+      const flow = state.flow ?? noFlow
+      return { ...state, flow: { ...flow, refusals: flow.refusals + 1 } }
+    }
     case "BatchAttempted":
-    case "BatchAccepted":
-    case "FlowChanged":
       return state
+    case "BatchAccepted":
+      return { ...state, atService: state.atService + 1 }
+    case "FlowChanged":
+      return changed(state, event)
     case "BatchSplit":
       // Its records stay in flight, as those of its halves.
-      return { ...state, inFlight: state.inFlight - 1, polls: state.polls + event.polls }
+      return {
+        ...state,
+        inFlight: state.inFlight - 1,
+        atService: state.atService - left(event),
+        polls: state.polls + event.polls
+      }
     case "BatchSucceeded":
       return event.resolves === undefined
         ? end(state, event, { created: event.records }, { submitted: 1, succeeded: 1 })
@@ -183,6 +261,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
     case "InputEnded":
       return { ...state, complete: event.complete, bytes: event.bytes }
     case "RunFinished":
-      return { ...state, resolving: false }
+      // Its report knows when it was, and so how long the service had been away.
+      return { ...state, resolving: false, awaySince: undefined, flow: event.report.flow ?? state.flow }
   }
 }

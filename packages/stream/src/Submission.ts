@@ -18,7 +18,12 @@ import * as Leg from "./Leg.ts"
 
 /** What became of handing a batch in. Codes and messages are the last answer's. */
 export type Submitted =
-  | { readonly _tag: "Taken"; readonly ticket: Ticket }
+  | {
+      readonly _tag: "Taken"
+      readonly ticket: Ticket
+      /** When the call began that was taken, in milliseconds since the Unix epoch. */
+      readonly sent: number
+    }
   /** Certainly not taken, for something in it. */
   | { readonly _tag: "Refused"; readonly code: string; readonly message: string }
   | { readonly _tag: "InDoubt"; readonly code: string; readonly message: string }
@@ -118,7 +123,7 @@ const attempts = Effect.fnUntraced(function* (
     const ticket = yield* flow.submitted(sent, answer, records)
     if (Result.isSuccess(answer)) {
       leg.anyTaken = true
-      return { _tag: "Taken", ticket: ticket! }
+      return { _tag: "Taken", ticket: ticket!, sent }
     }
 
     const error = answer.failure
