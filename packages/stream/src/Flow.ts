@@ -114,6 +114,8 @@ export interface Flow {
   readonly goOn: () => void
   /** Lets go of whoever waits, because the leg is halted. */
   readonly halt: () => void
+  /** Whether the service has been given up. */
+  readonly isGone: () => boolean
   /** How long the service was away since a moment, in milliseconds: time that counts for nothing. */
   readonly awaySince: (moment: number) => number
   /** Most records of the next batch. */
@@ -133,6 +135,15 @@ export interface Settings extends Options {
 /** Who waits to hand in. */
 interface Creating {
   readonly resume: (admitted: boolean) => void
+}
+
+/** A batch that is with the service, and which notifications it has been brought forward by: one that named it, one that did not. */
+interface Known {
+  readonly ticket: Ticket
+  named: boolean
+  guessed: boolean
+  /** It is to be asked after once more, because a notification came while it was asked after. */
+  again: boolean
 }
 
 /** Who waits to ask. */
@@ -200,8 +211,10 @@ export const make = Effect.fnUntraced(function* (
   /** In the order in which they were taken. */
   const asking: Array<Asking> = []
   let calls = 0
-  /** Batches that a notification has brought forward. */
-  const hinted = new WeakSet<Ticket>()
+  /** Batches that are with the service. */
+  const atService = new Map<TokenBatch.RequestId, Known>()
+  /** Some that ended not long ago, of which a notification may still come. */
+  const endedLately = new Set<TokenBatch.RequestId>()
   /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
   let credit = 8
   let lastId: TokenBatch.RequestId | undefined
@@ -251,7 +264,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Wakes whoever may go on now, and gives the moment at which the next may. */
   const pump = (): number => {
-    if (isOut) return Infinity
+    if (isOut || gone || halted) return Infinity
     const at = now()
     let next = Infinity
     while (creating.length > 0) {
@@ -291,7 +304,7 @@ export const make = Effect.fnUntraced(function* (
     let first: Asking | undefined
     let least = Infinity
     for (const [place, one] of asking.entries()) {
-      if (hinted.has(one.waiting.ticket)) continue
+      if (atService.get(one.waiting.ticket.requestId)?.guessed === true) continue
       const due = dueOf(one, place)
       if (first !== undefined && due >= least) continue
       first = one
@@ -334,7 +347,8 @@ export const make = Effect.fnUntraced(function* (
     const state = yield* Effect.orDie(breaker.state(key))
     if (state._tag !== "Open" || isOut || gone) return
     isOut = true
-    outages.push({ from: unansweredSince, to: Infinity })
+    // Three calls that were far apart are no outage of all that time.
+    outages.push({ from: Math.max(unansweredSince, now() - 10_000), to: Infinity })
     tell("Away")
     yield* Effect.forkIn(probe(error), scope)
   })
@@ -375,10 +389,18 @@ export const make = Effect.fnUntraced(function* (
     stir()
   })
 
+  const hold = (ticket: Ticket): Ticket => {
+    atService.set(ticket.requestId, { ticket, named: false, guessed: false, again: false })
+    return ticket
+  }
+
   const wasOutSince = (moment: number) => outages.length > 0 && outages[outages.length - 1]!.to > moment
 
   const end = (ticket: Ticket, found: boolean) => {
-    const { held, records, taken } = ticket
+    const { held, records, requestId, taken } = ticket
+    atService.delete(requestId)
+    endedLately.add(requestId)
+    if (endedLately.size > remembered) endedLately.delete(endedLately.values().next().value!)
     const learn = found && ticket.ours && !wasOutSince(ticket.taken)
     const at = now()
     observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined })
@@ -411,7 +433,7 @@ export const make = Effect.fnUntraced(function* (
         if (Result.isSuccess(answer)) {
           observe({ _tag: "Taken", at, sent })
           lastId = answer.success.requestId
-          ticket = { requestId: lastId, taken: at, held: law.held, records, ours: true }
+          ticket = hold({ requestId: lastId, taken: at, held: law.held, records, ours: true })
         } else if (answer.failure._tag === "RateLimited") {
           observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
         } else {
@@ -426,7 +448,7 @@ export const make = Effect.fnUntraced(function* (
     adopt: (requestId) => {
       lastId = requestId
       observe({ _tag: "Adopted", at: now() })
-      return { requestId, taken: now(), held: law.held, records: 0, ours: false }
+      return hold({ requestId, taken: now(), held: law.held, records: 0, ours: false })
     },
     createIn: () => {
       const due = FlowLaw.nextCreate(law)
@@ -439,11 +461,17 @@ export const make = Effect.fnUntraced(function* (
           waiting,
           asked: askedOf(waiting),
           jitter: random.nextDoubleUnsafe() * 2 - 1,
-          resume: (turn) => resume(Effect.as(limited, turn))
+          resume: (turn) =>
+            resume(turn === "due" || turn === "hinted" ? Effect.as(limited, turn) : Effect.succeed(turn))
         }
         let place = asking.length
         while (place > 0 && asking[place - 1]!.asked.taken > one.asked.taken) place--
         asking.splice(place, 0, one)
+        const known = atService.get(waiting.ticket.requestId)
+        if (known?.again === true && !isOut) {
+          known.again = false
+          wake(one, "hinted")
+        }
         stir()
         return Effect.sync(() => remove(asking, one))
       }),
@@ -454,7 +482,9 @@ export const make = Effect.fnUntraced(function* (
         calls--
         const refused = Result.isFailure(answer) && answer.failure._tag === "RateLimited"
         const retryAfter = refused ? (answer.failure as AuthleteError.RateLimited).retryAfter : undefined
-        observe({ _tag: "Polled", at, sent, refused, retryAfter })
+        if (Result.isSuccess(answer) || !isAway(answer.failure)) {
+          observe({ _tag: "Polled", at, sent, refused, retryAfter })
+        }
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
@@ -477,12 +507,22 @@ export const make = Effect.fnUntraced(function* (
       }),
     ended: end,
     hint: (text) => {
-      const named = asking.find(({ waiting }) => text.includes(waiting.ticket.requestId))
-      const one = named ?? (credit >= 1 ? soonest() : undefined)
-      if (one === undefined || isOut || hinted.has(one.waiting.ticket)) return
-      // Once a batch: whatever comes in by whomever, that is the most that it costs.
-      hinted.add(one.waiting.ticket)
-      wake(one, "hinted")
+      if (isOut || FlowLaw.nextPoll(law) > now()) return
+      const named = longest(atService.keys(), text)
+      if (named === undefined) {
+        if (credit < 1 || longest(endedLately, text) !== undefined) return
+        const one = soonest()
+        if (one === undefined) return
+        atService.get(one.waiting.ticket.requestId)!.guessed = true
+        return wake(one, "hinted")
+      }
+      const known = atService.get(named)!
+      if (known.named) return
+      known.named = true
+      const one = asking.find(({ waiting }) => waiting.ticket === known.ticket)
+      // It is being asked after: the answer may be from before.
+      if (one === undefined) known.again = true
+      else wake(one, "hinted")
     },
     stop: () => {
       stopped = true
@@ -495,6 +535,7 @@ export const make = Effect.fnUntraced(function* (
       halted = true
       for (const one of asking.slice()) wake(one, "halted")
     },
+    isGone: () => gone,
     awaySince: (moment) =>
       outages.reduce((sum, { from, to }) => sum + Math.max(Math.min(to, now()) - Math.max(from, moment), 0), 0)
   }
@@ -503,6 +544,16 @@ export const make = Effect.fnUntraced(function* (
 const remove = <A>(all: Array<A>, one: A): void => {
   const index = all.indexOf(one)
   if (index >= 0) all.splice(index, 1)
+}
+
+/** As many batches that have ended are remembered, lest a late notification of one be taken for one of another. */
+const remembered = 1024
+
+/** The longest of some names that stands in a text. */
+const longest = <A extends string>(names: Iterable<A>, text: string): A | undefined => {
+  let found: A | undefined
+  for (const name of names) if (text.includes(name) && name.length > (found?.length ?? 0)) found = name
+  return found
 }
 
 const askedOf = ({

@@ -280,7 +280,7 @@ const taken = (state: State, { at }: Extract<Observation, { readonly _tag: "Take
 const accepted = (before: State, at: number): State => {
   // After a while in which nothing was sent, how fast it may be is not how fast it was.
   const state: State =
-    at - before.lastAccepted > Math.max(2000, 4 * before.spacing)
+    at - before.lastAccepted > idleAfter(before)
       ? { ...before, accepted: 1, countedSince: Math.max(at, before.countedSince), lastAccepted: at }
       : { ...before, accepted: before.accepted + 1, lastAccepted: at }
   if (state.spacing === 0 || !state.heldUp) return state
@@ -288,6 +288,9 @@ const accepted = (before: State, at: number): State => {
   const share = state.spacing < 0.9 * state.spacingAtRefusal || state.accepted > aLongTime ? 0.98 : 0.9995
   return { ...state, spacing: state.spacing * share }
 }
+
+/** Milliseconds without a request after which nothing was there to be sent. */
+const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
 
 /** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
 const aLongTime = 120
@@ -348,7 +351,9 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
     return { ...state, doubt: undefined, cutAt: at, pollsCount: state.pollsCount || pollsCount, blockedUntil }
   }
   const known = state.spacing > 0
-  const elapsed = Math.max(at - state.countedSince, 0)
+  // What was not sent says nothing of how fast it may be.
+  const until = at - state.lastAccepted > idleAfter(state) ? state.lastAccepted : at
+  const elapsed = Math.max(until - state.countedSince, 0)
   // At first there may have been a burst to spend, which says little of what comes after it.
   const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
   // A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly.
@@ -388,7 +393,8 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
     doubt: state.held === 1 ? undefined : state.doubt,
     ends,
     lastEnd: at,
-    rate: taken === undefined || at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
+    rate:
+      taken === undefined ? state.rate : at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
     sample: sampled(state, at, taken),
     first:
       taken !== undefined && state.first.count < firstWindow
@@ -400,7 +406,7 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
         : state.first
   }
   if (state.bounds.fixed !== undefined) return after
-  return withinTimeout(grow(after, at), at, overall)
+  return taken === undefined ? after : withinTimeout(grow(after, at), at, overall)
 }
 
 const sampled = (
@@ -483,7 +489,7 @@ const grow = (state: State, at: number): State => {
     case "Lower": {
       const { best, from } = phase
       const answer = Math.log(from.mean / measured.mean) / Math.log(from.window / window)
-      const better = throughput(measured) > throughput(best) ? measured : best
+      const better = throughput(measured) > 1.05 * throughput(best) ? measured : best
       if (answer > 1.3 && window > 2) {
         return moved(state, at, window * lower, "Trial", { _tag: "Lower", from: measured, best: better })
       }

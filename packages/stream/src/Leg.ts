@@ -88,7 +88,7 @@ export const goOn = (leg: Leg): Effect.Effect<boolean> =>
   Effect.sync(() => {
     if (!leg.stopped) return true
     const soft = leg.reason === "SystematicRefusal" || leg.reason === "TooManyRejects" || leg.reason === "Unreadable"
-    if (!soft || leg.requested) return false
+    if (!soft || leg.requested || leg.flow.isGone()) return false
     leg.stopped = false
     leg.flow.goOn()
     leg.stopping = Deferred.makeUnsafe<void>()

@@ -108,7 +108,8 @@ const ask = Effect.fnUntraced(function* (
     const delay = nextDelay === undefined ? undefined : yield* Effect.option(nextDelay(asked, status))
     if (delay?._tag === "None") return unresolved(last, lost)
     // As long as the service asks for, but not beyond the moment at which it has been away for too long.
-    const wait = Math.min(retryAfter, Math.max(answered + awayLimit - asked, 0))
+    const patience = Math.max(answered + awayLimit + flow.awaySince(answered) - asked, 0)
+    const wait = Math.min(retryAfter, patience)
     const turn = yield* flow.turn({
       ticket,
       misses,
@@ -116,7 +117,7 @@ const ask = Effect.fnUntraced(function* (
       least: wait,
       delay: delay === undefined ? undefined : Duration.toMillis(delay.value[1]),
       // To find that the deadline has come, or that the service has been away for too long.
-      latest: asked + Math.min(deadline - waited, Math.max(answered + awayLimit - asked, 0))
+      latest: asked + Math.min(deadline - waited, patience)
     })
     if (turn === "halted") return stopped()
     if (turn === "gone") return unresolved(last, lost)

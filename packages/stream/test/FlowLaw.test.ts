@@ -1,0 +1,589 @@
+import { FlowLaw } from "@tokenbatch/stream"
+import { assert, describe, it } from "@effect/vitest"
+import * as Schema from "effect/Schema"
+import { dice } from "./fixtures.ts"
+
+const bounds: FlowLaw.Bounds = { pollTimeout: 900_000 }
+
+const fold = (state: FlowLaw.State, ...observations: ReadonlyArray<FlowLaw.Observation>) =>
+  observations.reduce((before, observation) => FlowLaw.step(before, observation), state)
+
+/** So many batches, handed in and taken at a moment. */
+const take = (state: FlowLaw.State, count: number, at = 0) => {
+  let now = state
+  for (let i = 0; i < count; i++) now = fold(now, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at })
+  return now
+}
+
+const refuse = (state: FlowLaw.State, at: number, retryAfter?: number) =>
+  fold(state, { _tag: "Sent", at }, { _tag: "Refused", at, sent: at, retryAfter })
+
+const pollAt = (at: number, refused: boolean, sent = at): FlowLaw.Observation => ({ _tag: "Polled", at, sent, refused })
+
+/** Nothing that it is made of can be changed any more. */
+const freeze = <A>(value: A): A => {
+  if (typeof value === "object" && value !== null && !Object.isFrozen(value)) {
+    Object.freeze(value)
+    for (const part of Object.values(value)) freeze(part)
+  }
+  return value
+}
+
+/** How a service in a model is. */
+interface Habits {
+  readonly workers: number
+  /** Milliseconds of work, where so many are worked on. */
+  readonly work: (busy: number, at: number) => number
+  /** More than so many are refused. */
+  readonly full?: number
+  /** Requests a second, status calls included, after a burst of as many. */
+  readonly perSecond?: number
+}
+
+/**
+ * Hands in as the law says, against a model in which the same happens each time. Each result is asked after once, when it is there; and once more
+ * where the law wants to know.
+ */
+const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) => {
+  const trip = 10
+  const { full = Infinity, perSecond = Infinity, workers } = habits
+  let law = FlowLaw.initial(given, 0)
+  let now = 0
+  let left = batches
+  let done = 0
+  let asking = false
+  const queued: Array<() => void> = []
+  let inService = 0
+  let busy = 0
+  let tokens = perSecond
+  let filled = 0
+  const later: Array<{ readonly at: number; readonly run: () => void }> = []
+  const windows: Array<number> = [law.window]
+  const reasons: Array<FlowLaw.Reason> = []
+  const times: Array<number> = []
+  /** How many had been taken when one was refused. */
+  const refusals: Array<number> = []
+  let taken = 0
+  let mostHeld = 0
+  let mostPosting = 0
+
+  const at = (moment: number, run: () => void) => {
+    const index = later.findIndex((other) => other.at > moment)
+    later.splice(index < 0 ? later.length : index, 0, { at: moment, run })
+  }
+  const observe = (observation: FlowLaw.Observation) => {
+    const before = law
+    law = FlowLaw.step(law, observation)
+    mostHeld = Math.max(mostHeld, law.held)
+    mostPosting = Math.max(mostPosting, law.posting)
+    if (law.decisions === before.decisions) return
+    windows.push(law.window)
+    reasons.push(law.reason!)
+  }
+  const allowed = () => {
+    if (perSecond === Infinity) return true
+    tokens = Math.min(perSecond, tokens + ((now - filled) * perSecond) / 1000)
+    filled = now
+    if (tokens < 1) return false
+    tokens--
+    return true
+  }
+  const work = () => {
+    while (busy < workers && queued.length > 0) {
+      busy++
+      const end = queued.shift()!
+      at(now + habits.work(busy, now), () => {
+        busy--
+        inService--
+        end()
+        work()
+      })
+    }
+  }
+  const ask = (then: (refused: boolean) => void) => {
+    const sent = now
+    law = FlowLaw.pollBegins(law, now)
+    const refused = !allowed()
+    at(now + trip, () => {
+      observe({ _tag: "Polled", at: now, sent, refused })
+      then(refused)
+    })
+  }
+  const finish = (ticket: { readonly at: number; readonly held: number }): void => {
+    const due = FlowLaw.nextPoll(law)
+    if (due > now) return at(due, () => finish(ticket))
+    ask((refused) => {
+      if (refused) return finish(ticket)
+      times.push(now - ticket.at)
+      observe({ _tag: "Ended", at: now, taken: ticket })
+      done++
+    })
+  }
+  const create = () => {
+    const sent = now
+    left--
+    observe({ _tag: "Sent", at: now })
+    const tooFast = !allowed()
+    if (tooFast || inService >= full) {
+      at(now + trip, () => {
+        refusals.push(taken)
+        left++
+        observe({ _tag: "Refused", at: now, sent })
+      })
+      return
+    }
+    inService++
+    let ticket: { readonly at: number; readonly held: number } | undefined
+    let ended = false
+    queued.push(() => {
+      ended = true
+      if (ticket !== undefined) finish(ticket)
+    })
+    work()
+    at(now + trip, () => {
+      taken++
+      observe({ _tag: "Taken", at: now, sent })
+      ticket = { at: now, held: law.held }
+      if (ended) finish(ticket)
+    })
+  }
+  for (let turns = 0; done < batches; turns++) {
+    assert.isTrue(turns < 100 * batches + 1000, "it comes to an end")
+    while (left > 0 && FlowLaw.nextCreate(law) <= now) create()
+    if (FlowLaw.wantsPoll(law) && !asking) {
+      asking = true
+      ask(() => {
+        asking = false
+      })
+    }
+    const next = Math.min(later[0]?.at ?? Infinity, left > 0 ? FlowLaw.nextCreate(law) : Infinity)
+    assert.isTrue(next < Infinity && next >= now, `something happens next, at ${next}`)
+    now = next
+    while (later.length > 0 && later[0]!.at <= now) later.shift()!.run()
+  }
+  return { law, windows, reasons, refusals, times, mostHeld, mostPosting, took: now }
+}
+
+const always = (millis: number) => () => millis
+
+describe("FlowLaw", () => {
+  it("begins with few: two create calls at once, one more with each that is taken, up to its first window", () => {
+    let law = FlowLaw.initial(bounds, 0)
+    assert.strictEqual(law.window, FlowLaw.firstWindow)
+    const most: Array<number> = []
+    for (let count = 0; law.held < FlowLaw.firstWindow; count++) {
+      assert.isTrue(count < 100)
+      let sent = 0
+      for (; FlowLaw.nextCreate(law) <= 0; sent++) law = fold(law, { _tag: "Sent", at: 0 })
+      most.push(law.posting)
+      law = fold(law, { _tag: "Taken", at: 0, sent: 0 })
+    }
+    assert.deepStrictEqual(most.slice(0, 4), [2, 3, 4, 5])
+    assert.strictEqual(FlowLaw.nextCreate(law), Infinity, "and no more than the window")
+    assert.strictEqual(law.posting + law.held, FlowLaw.firstWindow)
+  })
+
+  it("takes its usual window once results come", () => {
+    let law = take(FlowLaw.initial(bounds, 0), FlowLaw.firstWindow)
+    for (let i = 1; i <= FlowLaw.firstWindow; i++) {
+      law = fold(law, { _tag: "Ended", at: 100 * i, taken: { at: 0, held: i } })
+    }
+    assert.strictEqual(law.window, FlowLaw.usualWindow)
+    assert.strictEqual(law.reason, "ResultsCome")
+    assert.isTrue(FlowLaw.nextCreate(law) <= 1600)
+  })
+
+  it("finds that a service queues: no more at once is done faster", () => {
+    for (const [workers, millis] of [
+      [1, 100],
+      [4, 1000],
+      [12, 50]
+    ] as const) {
+      const { law, mostHeld, reasons, took, windows } = drive({ workers, work: always(millis) }, 1000)
+      assert.isTrue(law.window >= 3 * workers && law.window <= FlowLaw.usualWindow, `${workers}: ${law.window}`)
+      assert.isTrue(mostHeld <= FlowLaw.usualWindow)
+      assert.isTrue(
+        windows.slice(1).every((window) => window >= 2 * workers),
+        "and loses nothing by trying"
+      )
+      assert.isTrue(took < 1.05 * (1000 / workers) * millis + 3 * millis + 200, `${workers}: ${took}`)
+      assert.isTrue(windows.length < 8, "and leaves it at that")
+      assert.isTrue(reasons.every((reason) => ["ResultsCome", "Trial", "Throughput"].includes(reason)))
+    }
+  })
+
+  it("finds that there is room, and goes no further than its bound", () => {
+    const habits: Habits = { workers: 200, work: always(1000) }
+    const { law, took } = drive(habits, 3000)
+    assert.isTrue(law.window > 1.5 * FlowLaw.usualWindow, String(law.window))
+    assert.isTrue(law.window <= FlowLaw.defaultMost)
+    // Faster than its usual window would do it.
+    assert.isTrue(took < (3000 / FlowLaw.usualWindow) * 1000)
+    const bounded = drive(habits, 1000, { ...bounds, most: 80 })
+    assert.isTrue(bounded.mostHeld <= 80 && bounded.windows.every((window) => window <= 80))
+    const narrow = drive(habits, 100, { ...bounds, most: 3 })
+    assert.isTrue(narrow.windows.every((window) => window <= 3))
+    assert.strictEqual(narrow.mostHeld, 3)
+  })
+
+  it("finds that a service slows down under load, and gives it less", () => {
+    for (const best of [8, 16, 24]) {
+      // Twice as many take four times as long.
+      const habits: Habits = { workers: Infinity, work: (busy) => 500 * Math.max(1, busy / best) ** 2 }
+      const { law, reasons, took } = drive(habits, 4000)
+      assert.isTrue(law.window >= best / 2 && law.window <= 2 * best, `${best}: ${law.window}`)
+      assert.include(reasons, "Trial")
+      assert.isTrue(took < 2 * (4000 / best) * 500, `${best}: ${took}`)
+    }
+  })
+
+  it("notices that results take much less long than they did, and gives the service more again", () => {
+    const slow = (busy: number) => 500 * Math.max(1, busy / 12) ** 2
+    const habits: Habits = { workers: Infinity, work: (busy, at) => (at < 300_000 ? slow(busy) : 200) }
+    const { law, reasons, windows } = drive(habits, 10_000)
+    assert.include(reasons, "Drift")
+    const fewest = Math.min(...windows.slice(1))
+    assert.isTrue(fewest <= 24 && law.window >= 2 * fewest, `${windows.join()} in the end ${law.window}`)
+  })
+
+  describe("a refusal", () => {
+    const held = 20
+    // Taken before anything ends: adopted, as the first window does not let it happen otherwise.
+    const full = () => {
+      let law = take(FlowLaw.initial(bounds, 0), 4)
+      for (let i = 0; i < held - 4; i++) law = fold(law, { _tag: "Adopted", at: 0 })
+      return law
+    }
+
+    it("with a status call that is answered: the queue is full, and the window a tenth below", () => {
+      const doubtful = refuse(full(), 1000)
+      assert.isTrue(FlowLaw.wantsPoll(doubtful))
+      assert.strictEqual(FlowLaw.nextCreate(doubtful), Infinity, "nothing is handed in while it is not known")
+      assert.isTrue(FlowLaw.nextPoll(doubtful) <= 1000)
+      const old = fold(doubtful, pollAt(1010, false, 990))
+      assert.isTrue(FlowLaw.wantsPoll(old), "what was asked before says nothing of it")
+      const law = fold(old, pollAt(1020, false))
+      assert.isFalse(FlowLaw.wantsPoll(law))
+      assert.strictEqual(law.reason, "QueueFull")
+      assert.strictEqual(law.spacing, 0)
+      assert.isTrue(law.window < FlowLaw.firstWindow || law.window < held)
+      assert.isTrue(law.window >= Math.min(0.8 * held, FlowLaw.firstWindow))
+    })
+
+    it("with a status call that is refused: too fast, and requests are spaced", () => {
+      const before = full()
+      const law = fold(refuse(before, 1000), pollAt(1020, true))
+      assert.strictEqual(law.reason, "TooFast")
+      assert.isTrue(law.spacing > 0)
+      assert.strictEqual(law.window, before.window)
+      assert.isFalse(FlowLaw.wantsPoll(law))
+      // Status calls as well, as they are refused.
+      assert.isTrue(FlowLaw.nextPoll(law) > 1020)
+      const asked = FlowLaw.pollBegins(law, FlowLaw.nextPoll(law))
+      assert.approximately(FlowLaw.nextPoll(asked) - FlowLaw.nextPoll(law), law.spacing, 1e-6)
+      const ended = { _tag: "Ended", at: 1100 } as const
+      const free = Array.from({ length: held }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, law)
+      const first = FlowLaw.nextCreate(free)
+      const second = FlowLaw.nextCreate(fold(free, { _tag: "Sent", at: first }))
+      assert.isTrue(first > 1020 && second - first > 0.9 * law.spacing)
+    })
+
+    it("waits as long as the service asks", () => {
+      const law = fold(refuse(full(), 1000, 7000), pollAt(1010, false), { _tag: "Ended", at: 1020 })
+      const free = Array.from({ length: held - 1 }, () => ({ _tag: "Ended", at: 1030 }) as const).reduce<FlowLaw.State>(
+        FlowLaw.step,
+        law
+      )
+      assert.isTrue(FlowLaw.nextCreate(free) >= 8000 && FlowLaw.nextCreate(free) < Infinity)
+    })
+
+    it("with nothing there is not about how many, nor where there was far more before", () => {
+      const nothing = refuse(
+        fold(take(FlowLaw.initial(bounds, 0), 1), { _tag: "Ended", at: 500, taken: { at: 0, held: 1 } }),
+        1000
+      )
+      const ended = { _tag: "Ended", at: 500, taken: { at: 0, held: 4 } } as const
+      const many = full()
+      const few = Array.from({ length: held - 4 }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, many)
+      for (const [law, before] of [
+        [nothing, FlowLaw.initial(bounds, 0)],
+        [refuse(few, 1000), few]
+      ] as const) {
+        assert.isFalse(FlowLaw.wantsPoll(law))
+        assert.strictEqual(law.reason, "TooFast")
+        assert.isTrue(law.window >= before.window)
+        assert.isTrue(law.spacing > 0)
+      }
+    })
+
+    it("counts once with all that were on their way when it came", () => {
+      let law = full()
+      for (let i = 0; i < 5; i++) law = fold(law, { _tag: "Sent", at: 990 })
+      law = fold(law, { _tag: "Refused", at: 1000, sent: 990 })
+      const first = fold(law, { _tag: "Refused", at: 1005, sent: 990 })
+      assert.deepInclude(first, { refusals: law.refusals, window: law.window, spacing: law.spacing })
+      for (const refused of [false, true]) {
+        const known = fold(first, pollAt(1010, refused))
+        const after = fold(
+          known,
+          { _tag: "Refused", at: 1020, sent: 990 },
+          { _tag: "Refused", at: 1030, sent: 990 },
+          { _tag: "Refused", at: 1040, sent: 990 }
+        )
+        assert.strictEqual(after.posting, 0)
+        assert.deepInclude(after, {
+          window: known.window,
+          spacing: known.spacing,
+          refusals: known.refusals,
+          decisions: known.decisions
+        })
+        assert.isFalse(FlowLaw.wantsPoll(after))
+      }
+    })
+
+    it("after refusal with nothing taken at all waits longer each time, up to half a minute, and is not about how fast", () => {
+      let law = FlowLaw.initial(bounds, 0)
+      const waits: Array<number> = []
+      let at = 0
+      for (let i = 0; i < 20; i++) {
+        law = refuse(law, at)
+        const next = FlowLaw.nextCreate(law)
+        waits.push(next - at)
+        at = next
+        assert.strictEqual(law.spacing, 0)
+        assert.strictEqual(law.window, FlowLaw.firstWindow)
+      }
+      assert.isTrue(waits[0]! > 0 && waits[0]! < 2000, String(waits[0]))
+      for (const [i, wait] of waits.entries()) assert.isTrue(i === 0 || wait >= waits[i - 1]!)
+      assert.isTrue(waits[3]! > waits[0]!)
+      assert.strictEqual(Math.max(...waits), 30_000)
+      // And not any more once something is taken.
+      law = refuse(take(law, 1, at), at + 1000)
+      assert.isTrue(
+        FlowLaw.nextCreate(fold(law, pollAt(at + 1010, false), { _tag: "Ended", at: at + 1020 })) < at + 5000
+      )
+    })
+
+    it("again and again, however slowly it is asked, does not make it slower without end", () => {
+      let law = take(FlowLaw.initial(bounds, 0), 1)
+      let at = 1000
+      let widest = 0
+      for (let i = 0; i < 2000; i++) {
+        at = Math.max(at, FlowLaw.nextCreate(law) === Infinity ? at : FlowLaw.nextCreate(law)) + 10
+        law = fold(law, { _tag: "Ended", at }, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at })
+        // Now there is nothing but this one, and the service refuses each second call.
+        at = Math.max(at, FlowLaw.nextPoll(law)) + 10
+        law = fold(refuse(law, at), pollAt(at + 10, true, at))
+        widest = Math.max(widest, law.spacing)
+      }
+      assert.isTrue(widest > 0 && widest <= 5000, String(widest))
+    })
+  })
+
+  it("takes no time in which it handed nothing in for a pace", () => {
+    // The first window went at once, and has been worked on for half a minute since.
+    const before = take(FlowLaw.initial(bounds, 0), 12)
+    const law = fold(refuse(before, 30_000), pollAt(30_010, true))
+    assert.strictEqual(law.reason, "TooFast")
+    assert.isTrue(law.spacing < 500, `${law.spacing} ms between requests`)
+  })
+
+  it("stays a little below a full queue", () => {
+    const full = 24
+    const { law, mostHeld, reasons, refusals, took } = drive({ workers: 4, work: always(200), full }, 2000)
+    assert.include(reasons, "QueueFull")
+    assert.include(reasons, "RoomAgain")
+    assert.isTrue(law.window > full / 2 && law.window <= full + 2, String(law.window))
+    assert.isTrue(mostHeld <= full)
+    assert.strictEqual(law.spacing, 0)
+    const late = refusals.filter((taken) => taken > 300).length
+    assert.isTrue(late <= 0.03 * 1700, String(late))
+    assert.isTrue(took < 1.1 * (2000 / 4) * 200)
+  })
+
+  it("finds how fast it may be", () => {
+    // A create call and a status call for each.
+    const { law, refusals, took } = drive({ workers: 100, work: always(500), perSecond: 20 }, 1000)
+    assert.approximately(law.spacing, 1000 / 20, 15)
+    assert.isTrue(law.pollsCount)
+    assert.isTrue(refusals.length < 50, String(refusals.length))
+    assert.isTrue(took < 1.3 * (1000 / 10) * 1000, String(took))
+  })
+
+  it("does not come closer than requests have come, while it is not how fast that holds them up", () => {
+    let law = take(FlowLaw.initial(bounds, 0), 10)
+    law = fold(refuse(law, 1000), pollAt(1020, true))
+    const { spacing } = law
+    assert.isTrue(spacing > 50 && spacing < 1000)
+    // One a second, and each of them is done: none of this tells that they may come faster than one a second.
+    let at = Math.ceil(FlowLaw.nextPoll(law))
+    for (let i = 0; i < 1000; i++) {
+      at += 1000
+      const sent = { _tag: "Sent", at } as const
+      law = fold(law, { _tag: "Ended", at }, sent, { _tag: "Taken", at, sent: at })
+    }
+    assert.isTrue(law.spacing > spacing / 3, `${law.spacing} of ${spacing}`)
+  })
+
+  it("holds no more than is done in half the poll timeout", () => {
+    for (const [workers, millis] of [
+      [1, 20_000],
+      [1, 10_000],
+      [2, 40_000],
+      [4, 50_000]
+    ] as const) {
+      const { law, times } = drive({ workers, work: always(millis) }, 200)
+      const worth = (workers / millis) * (bounds.pollTimeout / 2)
+      assert.isTrue(law.window <= worth * 1.1 + 1, `${law.window} of ${worth}`)
+      assert.isTrue(Math.max(...times) < 0.7 * bounds.pollTimeout, String(Math.max(...times)))
+    }
+    // It has become slower since.
+    const { law, times } = drive({ workers: 1, work: (_, at) => (at < 600_000 ? 5000 : 20_000) }, 400)
+    assert.isTrue(law.window <= (bounds.pollTimeout / 2 / 20_000) * 1.2, String(law.window))
+    assert.isTrue(times.slice(-100).every((time) => time < 0.7 * bounds.pollTimeout))
+  })
+
+  it("takes no time of which nothing is to be learned for the pace of the service", () => {
+    // A hundred were done in ten seconds; then the service was away for an hour, with some that it goes on with.
+    let law = FlowLaw.initial(bounds, 0)
+    for (let at = 100; at <= 10_000; at += 100) {
+      law = fold(take(law, 1, at - 50), { _tag: "Ended", at, taken: { at: at - 50, held: 1 } })
+    }
+    law = take(law, 10, 10_000)
+    const { window } = law
+    for (let i = 0; i < 10; i++) law = fold(law, { _tag: "Ended", at: 3_600_000 + 10 * i })
+    assert.isTrue(law.window >= window, `${law.window} after ${window}`)
+  })
+
+  it("does not move a window that is given, whatever the service does", () => {
+    for (const fixed of [1, 5, 300]) {
+      for (const habits of [
+        { workers: 2, work: always(100), full: 4 },
+        { workers: 400, work: always(100) },
+        { workers: 100, work: (busy: number) => 100 * busy },
+        { workers: 10, work: always(100), perSecond: 30 },
+        { workers: 1, work: always(400_000) }
+      ] as ReadonlyArray<Habits>) {
+        const { law, mostHeld, mostPosting, windows } = drive(habits, 400, { ...bounds, fixed })
+        assert.isTrue(windows.every((window) => window === fixed))
+        assert.strictEqual(law.window, fixed)
+        assert.isTrue(mostHeld <= fixed && mostPosting <= fixed)
+        if (habits.full === undefined && habits.perSecond === undefined) {
+          assert.strictEqual(mostPosting, fixed, "without a ramp")
+        }
+      }
+    }
+  })
+
+  it("hands fewer in at once after one timed out", () => {
+    const law = take(FlowLaw.initial(bounds, 0), 12)
+    const after = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost", at: 1, timedOut: true })
+    assert.isTrue(after.ramp < law.ramp && after.ramp >= 2)
+    const refusedForItself = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost", at: 1 })
+    assert.strictEqual(refusedForItself.ramp, law.ramp)
+    assert.strictEqual(refusedForItself.posting, 0)
+  })
+
+  const Fuzz = {
+    seed: Schema.Int.check(Schema.isBetween({ minimum: 1, maximum: 2 ** 31 - 1 }))
+  }
+
+  it.prop("keeps its promises, whatever is observed", Fuzz, ({ seed }) => {
+    const roll = dice(seed)
+    const fixed = roll(5) === 0 ? 1 + roll(80) : undefined
+    const most = roll(3) === 0 ? 1 + roll(300) : undefined
+    const given: FlowLaw.Bounds = { fixed, most, pollTimeout: 1 + roll(roll(2) === 0 ? 2000 : 1_000_000) }
+    /** How the service is in this one: how many of a hundred calls are refused or lost, and how much time goes by. */
+    const refuses = [0, 3, 30, 95][roll(4)]!
+    const loses = [0, 5, 40][roll(3)]!
+    const pace = [1, 20, 1000, 100_000][roll(4)]!
+    const flow = 1 + roll(5)
+    let now = roll(1000)
+    let law = freeze(FlowLaw.initial(given, now))
+    const posting: Array<number> = []
+    const polling: Array<number> = []
+    const held: Array<{ readonly at: number; readonly held: number } | undefined> = []
+    const pick = <A>(all: Array<A>) => all.splice(roll(all.length), 1)[0]!
+
+    const observe = (observation: FlowLaw.Observation) => {
+      const before = law
+      law = FlowLaw.step(before, freeze(observation))
+      assert.deepStrictEqual(FlowLaw.step(before, observation), law, "the same of the same")
+      freeze(law)
+    }
+    const retryAfter = () => (roll(3) === 0 ? { retryAfter: roll(3 * pace) } : undefined)
+
+    for (let i = 0; i < 400; i++) {
+      // Often nothing goes by between one and the next.
+      if (roll(3) > 0) now += roll(pace)
+      const choice = roll(10)
+      if (choice < 3) {
+        if (FlowLaw.nextCreate(law) > now && FlowLaw.nextCreate(law) < Infinity && roll(2) === 0) {
+          now = Math.ceil(FlowLaw.nextCreate(law))
+        }
+        for (let many = roll(flow * 3); many > 0 && FlowLaw.nextCreate(law) <= now; many--) {
+          posting.push(now)
+          observe({ _tag: "Sent", at: now })
+        }
+      } else if (choice < 6) {
+        for (let many = roll(flow * 3); many > 0 && posting.length > 0; many--) {
+          const sent = pick(posting)
+          const fate = roll(100)
+          if (fate < refuses) observe({ _tag: "Refused", at: now, sent, ...retryAfter() })
+          else if (fate < refuses + loses) {
+            if (roll(4) === 0) observe({ _tag: "Withdrawn" })
+            else observe({ _tag: "Lost", at: now, timedOut: roll(2) === 0 })
+          } else {
+            observe({ _tag: "Taken", at: now, sent })
+            held.push({ at: now, held: held.length + 1 })
+          }
+        }
+      } else if (choice === 6) {
+        if (roll(10) === 0) {
+          observe({ _tag: "Adopted", at: now })
+          held.push(undefined)
+        }
+        if (held.length > 0) {
+          law = freeze(FlowLaw.pollBegins(law, now))
+          polling.push(now)
+        }
+      } else if (choice === 7) {
+        if (polling.length > 0) {
+          observe({ _tag: "Polled", at: now, sent: pick(polling), refused: roll(100) < refuses, ...retryAfter() })
+        }
+      } else {
+        for (let many = roll(flow * 4); many > 0 && held.length > 0; many--) {
+          const taken = pick(held)
+          observe(
+            taken === undefined || roll(10) === 0 ? { _tag: "Ended", at: now } : { _tag: "Ended", at: now, taken }
+          )
+        }
+      }
+
+      assert.strictEqual(law.posting, posting.length)
+      assert.strictEqual(law.held, held.length)
+      assert.isTrue(Number.isInteger(law.window) && law.window >= 1, `window ${law.window}`)
+      if (fixed !== undefined) assert.strictEqual(law.window, fixed)
+      else assert.isTrue(law.window <= (most ?? FlowLaw.defaultMost))
+      assert.isTrue(law.spacing >= 0 && law.spacing <= 5000, `spacing ${law.spacing}`)
+      for (const moment of [FlowLaw.nextCreate(law), FlowLaw.nextPoll(law)]) assert.isFalse(Number.isNaN(moment))
+      assert.isTrue(FlowLaw.nextPoll(law) < Infinity)
+      assert.isTrue(law.ramp >= 2)
+      if (FlowLaw.nextCreate(law) === Infinity) {
+        assert.isTrue(law.posting + law.held > 0 || law.doubt !== undefined, "something can still happen")
+      }
+      if (law.doubt !== undefined) {
+        assert.isTrue(law.held > 0, "somebody can be asked after")
+        assert.isTrue(FlowLaw.wantsPoll(law))
+        // Whatever a status call comes to, it is known then; and when there is nobody left.
+        for (const refused of [false, true]) assert.isUndefined(fold(law, pollAt(now, refused)).doubt)
+        const none = held.reduce<FlowLaw.State>((before) => FlowLaw.step(before, { _tag: "Ended", at: now }), law)
+        assert.isTrue(none.posting > 0 || FlowLaw.nextCreate(none) < Infinity)
+      }
+    }
+    // When all has ended, the next can be handed in some time.
+    for (const sent of posting) observe({ _tag: "Refused", at: now, sent })
+    for (const taken of held) observe({ _tag: "Ended", at: now, taken })
+    assert.isTrue(FlowLaw.nextCreate(law) < Infinity)
+  })
+})
