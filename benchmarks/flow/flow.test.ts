@@ -333,6 +333,25 @@ describe("simulate", () => {
   })
 })
 
+describe("the product", () => {
+  // Of each kind, one that it holds well within the bounds: all of them are for the benchmark to say.
+  it.each([
+    "w1-1s-logn0.6",
+    "w4-20s-fixed",
+    "w24-1s-logn0.6",
+    "queue8-w4-1s",
+    "rate20-silent-polls",
+    "outage-w24-1s-still",
+    "two-w4-1s"
+  ])("reaches all bounds of %s", (name) => {
+    for (const seed of [1, 2]) {
+      const { figures } = simulate(named(name), clients["ours"]!, seed)
+      const missed = checks(named(name), figures).filter((check) => !check.held && check.name !== "lag")
+      assert.deepStrictEqual(missed, [], `seed ${seed}`)
+    }
+  })
+})
+
 /** Knows that there are four workers, and that each batch takes a second. */
 const knowing: Client = Effect.fnUntraced(function* ({ batches }) {
   const operations = yield* TokenOperations.TokenOperations

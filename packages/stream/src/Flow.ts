@@ -88,6 +88,8 @@ export interface Flow {
   readonly admit: Effect.Effect<boolean>
   /** It was not made after all. */
   readonly withdraw: () => void
+  /** Waits until one more request may be made under the bound of the requests a second. */
+  readonly limited: Effect.Effect<void>
   /** Says what came of a create call that began at `sent`, and gives a ticket where it was taken. */
   readonly submitted: (
     sent: number,
@@ -151,6 +153,8 @@ interface Asking {
   readonly waiting: Waiting
   readonly asked: PollLaw.Asked
   readonly jitter: number
+  /** Whether nobody has woken it yet. */
+  isWaiting: boolean
   readonly resume: (turn: Turn) => void
 }
 
@@ -218,6 +222,8 @@ export const make = Effect.fnUntraced(function* (
   /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
   let credit = 8
   let lastId: TokenBatch.RequestId | undefined
+  /** The most records of a create call that timed out, until it is known whether the service was away. */
+  let timedOutWith = 0
   /** Calls in a row that were not answered, and when the first of them was not. */
   let unanswered = 0
   let unansweredSince = 0
@@ -231,8 +237,10 @@ export const make = Effect.fnUntraced(function* (
     const before = law
     law = FlowLaw.step(law, observation)
     if (law.decisions === before.decisions) return
-    if (law.window !== before.window) Effect.runSync(slots.resize(law.window))
+    const { window } = law
     tell(law.reason!)
+    // Whoever waited for a slot goes on at once.
+    if (window !== before.window) Effect.runSync(slots.resize(window))
   }
 
   const measure = (observation: SizeLaw.Observation): void => {
@@ -281,6 +289,8 @@ export const make = Effect.fnUntraced(function* (
     const byWaiting = !PollLaw.isKnown(polls) && PollLaw.order(polls) === "waiting"
     const order = byWaiting ? asking.toSorted((a, b) => a.waiting.last - b.waiting.last) : [...asking]
     for (const one of order) {
+      // Whom it wakes goes on at once, and may have woken others by then.
+      if (!one.isWaiting) continue
       const { latest = Infinity } = one.waiting
       const due = Math.min(Math.max(wanted && place === 0 ? at : dueOf(one, place), FlowLaw.nextPoll(law)), latest)
       if (due <= at) wake(one, "due")
@@ -293,9 +303,10 @@ export const make = Effect.fnUntraced(function* (
   }
 
   const wake = (one: Asking, turn: Turn) => {
+    one.isWaiting = false
     remove(asking, one)
     calls++
-    law = FlowLaw.pollBegins(law, now())
+    observe({ _tag: "Asked", at: now() })
     one.resume(turn)
   }
 
@@ -312,6 +323,9 @@ export const make = Effect.fnUntraced(function* (
     }
     return first
   }
+
+  /** Whether the service has asked not to be asked after it for a while. */
+  const mayNotYet = ({ waiting: { last, least = 0 } }: Asking): boolean => last + least > now()
 
   const stir = () => {
     const next = pump()
@@ -336,6 +350,8 @@ export const make = Effect.fnUntraced(function* (
 
   /** Tells the breaker of a call, unless it would learn nothing. */
   const heard = Effect.fnUntraced(function* (error: AuthleteError.AuthleteError | undefined) {
+    // What was under way when the service was found away says nothing of whether it is back.
+    if (isOut) return
     if (error === undefined || !isAway(error)) {
       if (unanswered === 0) return
       unanswered = 0
@@ -349,6 +365,7 @@ export const make = Effect.fnUntraced(function* (
     isOut = true
     // Three calls that were far apart are no outage of all that time.
     outages.push({ from: Math.max(unansweredSince, now() - 10_000), to: Infinity })
+    timedOutWith = 0
     tell("Away")
     yield* Effect.forkIn(probe(error), scope)
   })
@@ -363,7 +380,7 @@ export const make = Effect.fnUntraced(function* (
       if (state._tag === "Open") {
         yield* Effect.sleep(Math.min(Duration.toMillis(state.retryAfter), Math.max(patience, 0)))
       }
-      const answer = yield* operations.batchStatus(lastId ?? nobodys).pipe(
+      const answer = yield* Effect.andThen(limited, operations.batchStatus(lastId ?? nobodys)).pipe(
         Effect.matchEffect({
           onSuccess: () => Effect.succeed(undefined),
           onFailure: (error) => (isAway(error) ? Effect.fail(error) : Effect.succeed(undefined))
@@ -385,6 +402,7 @@ export const make = Effect.fnUntraced(function* (
       for (const one of asking.slice()) wake(one, "gone")
       return
     }
+    observe({ _tag: "WasAway", millis: outage.to - outage.from })
     tell("Back")
     stir()
   })
@@ -415,13 +433,14 @@ export const make = Effect.fnUntraced(function* (
     batchSize: () => (auto ? size.size : given),
     admit: Effect.callback<boolean>((resume) => {
       const waiting: Creating = {
-        resume: (admitted) => resume(admitted ? Effect.as(limited, true) : Effect.succeed(false))
+        resume: (admitted) => resume(Effect.succeed(admitted))
       }
       if (stopped || gone) return waiting.resume(false)
       creating.push(waiting)
       stir()
       return Effect.sync(() => remove(creating, waiting))
     }),
+    limited,
     withdraw: () => {
       observe({ _tag: "Withdrawn" })
       stir()
@@ -433,14 +452,18 @@ export const make = Effect.fnUntraced(function* (
         if (Result.isSuccess(answer)) {
           observe({ _tag: "Taken", at, sent })
           lastId = answer.success.requestId
+          // Others are answered meanwhile, so it was not the service that was away.
+          if (timedOutWith > 0) measure({ _tag: "TooMuch", records: timedOutWith, at, forGood: false })
+          timedOutWith = 0
           ticket = hold({ requestId: lastId, taken: at, held: law.held, records, ours: true })
         } else if (answer.failure._tag === "RateLimited") {
           observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
         } else {
           const timedOut = answer.failure._tag === "RequestTimeout"
-          observe({ _tag: "Lost", at, timedOut })
+          observe({ _tag: "Lost", timedOut })
           const tooLarge = "status" in answer.failure && answer.failure.status === 413
-          if (timedOut || tooLarge) measure({ _tag: "TooMuch", records, at })
+          if (tooLarge) measure({ _tag: "TooMuch", records, at, forGood: true })
+          else if (timedOut) timedOutWith = Math.max(timedOutWith, records)
         }
         stir()
         return Effect.as(heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
@@ -461,8 +484,8 @@ export const make = Effect.fnUntraced(function* (
           waiting,
           asked: askedOf(waiting),
           jitter: random.nextDoubleUnsafe() * 2 - 1,
-          resume: (turn) =>
-            resume(turn === "due" || turn === "hinted" ? Effect.as(limited, turn) : Effect.succeed(turn))
+          isWaiting: true,
+          resume: (turn) => resume(Effect.succeed(turn))
         }
         let place = asking.length
         while (place > 0 && asking[place - 1]!.asked.taken > one.asked.taken) place--
@@ -490,14 +513,15 @@ export const make = Effect.fnUntraced(function* (
           const asked = askedOf(poll)
           const aim = law.spacing > 0 ? PollLaw.limitedAim : PollLaw.usualAim
           const learn = ticket.ours && !wasOutSince(ticket.taken)
-          const onTime = learn && Result.isSuccess(answer) && turn === "due"
+          const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)
           polls = PollLaw.step(polls, {
             asked,
             sent,
             at,
-            found: found && learn,
+            found,
             aim,
+            learn,
             onTime,
             hinted: turn === "hinted"
           })
@@ -512,14 +536,14 @@ export const make = Effect.fnUntraced(function* (
       if (named === undefined) {
         if (credit < 1 || longest(endedLately, text) !== undefined) return
         const one = soonest()
-        if (one === undefined) return
+        if (one === undefined || mayNotYet(one)) return
         atService.get(one.waiting.ticket.requestId)!.guessed = true
         return wake(one, "hinted")
       }
       const known = atService.get(named)!
-      if (known.named) return
-      known.named = true
       const one = asking.find(({ waiting }) => waiting.ticket === known.ticket)
+      if (known.named || (one !== undefined && mayNotYet(one))) return
+      known.named = true
       // It is being asked after: the answer may be from before.
       if (one === undefined) known.again = true
       else wake(one, "hinted")
@@ -581,12 +605,14 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
     ? given.value
     : yield* RateLimiter.make.pipe(Effect.provide(RateLimiter.layerStoreMemory))
   const { address } = yield* TokenOperations.TokenOperations
+  const atOnce = Math.max(Math.floor(perSecond / 10), 1)
   let warned = false
   return RateLimiter.sleep(limiter, {
     key: `${address.baseUrl}/${address.serviceId}`,
     algorithm: "token-bucket",
-    limit: perSecond,
-    window: "1 second"
+    // No more at once than in a tenth of a second.
+    limit: atOnce,
+    window: (atOnce / perSecond) * 1000
   }).pipe(
     // The run is worth more than the bound.
     Effect.catch((error) => {

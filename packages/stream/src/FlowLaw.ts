@@ -35,7 +35,7 @@ export type Observation =
   /** It was refused for there being too much to do. */
   | { readonly _tag: "Refused"; readonly at: number; readonly sent: number; readonly retryAfter?: number | undefined }
   /** It ended in another way: refused for what is in it, lost, or not sent at all. */
-  | { readonly _tag: "Lost"; readonly at: number; readonly timedOut?: boolean | undefined }
+  | { readonly _tag: "Lost"; readonly timedOut?: boolean | undefined }
   /** A batch that was taken in another leg is asked after in this one. */
   | { readonly _tag: "Adopted"; readonly at: number }
   /** A status call that was begun at `sent` was answered, or refused for there being too much to do. */
@@ -46,6 +46,10 @@ export type Observation =
       readonly refused: boolean
       readonly retryAfter?: number | undefined
     }
+  /** A status call begins. */
+  | { readonly _tag: "Asked"; readonly at: number }
+  /** The service was away, and is back: of that time nothing is to be learned. */
+  | { readonly _tag: "WasAway"; readonly millis: number }
   /** A batch is no longer with the service, or not waited for any more. */
   | {
       readonly _tag: "Ended"
@@ -144,7 +148,6 @@ export interface State {
   readonly ends: number
   /** Ends per millisecond, recent ones. */
   readonly rate: number
-  readonly lastEnd: number
   /** The queue was full with `ceiling` there; the window grows by `step` when so many more have ended. */
   readonly growth: { readonly ceiling: number; readonly step: number; readonly left: number } | undefined
   /** A refusal of which it is not known yet what it means. */
@@ -188,7 +191,6 @@ export const initial = (bounds: Bounds, at: number): State => ({
   began: undefined,
   ends: 0,
   rate: 0,
-  lastEnd: at,
   growth: undefined,
   doubt: undefined,
   cutAt: -Infinity,
@@ -228,9 +230,6 @@ export const forget = (state: State, at: number): State => ({
   phase: state.phase._tag === "Usual" ? { _tag: "Usual", settled: state.phase.settled } : state.phase
 })
 
-/** The state after a status call began, where those are spaced. */
-export const pollBegins = (state: State, at: number): State => (state.pollsCount ? spaced(state, at) : state)
-
 /** A request begins: the next one comes a while later, where requests are spaced. */
 const spaced = (state: State, at: number): State =>
   state.spacing === 0
@@ -259,12 +258,23 @@ export const step = (state: State, observation: Observation): State => {
       return hold(state, observation.at)
     case "Refused":
       return refused(state, observation)
+    case "Asked":
+      return state.pollsCount ? spaced(state, observation.at) : state
+    case "WasAway":
+      return wasAway(state, observation.millis)
     case "Polled":
       return polled(state, observation)
     case "Ended":
       return ended(state, observation)
   }
 }
+
+const wasAway = (state: State, millis: number): State => ({
+  ...state,
+  began: state.began === undefined ? undefined : state.began + millis,
+  countedSince: state.countedSince + millis,
+  lastAccepted: state.lastAccepted + millis
+})
 
 const hold = (state: State, at: number): State => ({
   ...state,
@@ -392,7 +402,6 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
     // There is nobody left to be asked after.
     doubt: state.held === 1 ? undefined : state.doubt,
     ends,
-    lastEnd: at,
     rate:
       taken === undefined ? state.rate : at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
     sample: sampled(state, at, taken),

@@ -164,6 +164,8 @@ export interface Poll {
   readonly found: boolean
   /** Which share of the polls should find it. */
   readonly aim: number
+  /** Whether anything is to be learned from how long it took. */
+  readonly learn: boolean
   /** Whether it came at the time of its own that the law had given it: nothing is learned of that from any other. */
   readonly onTime: boolean
   /** Whether it came because of a notification. */
@@ -174,8 +176,8 @@ export interface Poll {
 export const step = (state: State, poll: Poll): State => {
   const { at, found, sent } = poll
   const trip = state.trip === 0 ? at - sent : state.trip + (at - sent - state.trip) / 8
-  const seen = found ? see(state, poll) : state
-  const moved = poll.onTime && isKnown(state) && !isTold(state) ? move(seen, poll) : seen
+  const seen = found && poll.learn ? see(state, poll) : state
+  const moved = poll.learn && poll.onTime && isKnown(state) && !isTold(state) ? move(seen, poll) : seen
   return { ...moved, trip, ladder: isKnown(state) ? state.ladder : climb(seen, poll) }
 }
 
@@ -210,7 +212,8 @@ const see = (state: State, { asked: { held, last, polls, taken }, hinted, sent }
 const climb = ({ ends, ladder }: State, { asked, at, found }: Poll): Ladder => {
   if (found) {
     // From here on by the pace of the results so far.
-    return { width: ladder.width + 1, at, gap: Math.max(5, (at - asked.taken) / (2 * ends)), misses: 0 }
+    const gap = ends === 0 ? firstGap : Math.max(5, (at - asked.taken) / (2 * ends))
+    return { width: ladder.width + 1, at, gap, misses: 0 }
   }
   const growth = ends === 0 ? 1.15 : 1.05
   return { width: 1, at: at + ladder.gap, gap: Math.min(ladder.gap * growth, longestGap), misses: ladder.misses + 1 }

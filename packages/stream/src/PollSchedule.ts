@@ -74,6 +74,7 @@ export const adaptive = (): Schedule.Schedule<
             at: now,
             found,
             aim: PollLaw.usualAim,
+            learn: true,
             onTime: true,
             hinted: false
           })

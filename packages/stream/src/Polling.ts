@@ -121,10 +121,11 @@ const ask = Effect.fnUntraced(function* (
     })
     if (turn === "halted") return stopped()
     if (turn === "gone") return unresolved(last, lost)
-    const sent = yield* Clock.currentTimeMillis
+    let sent = asked
+    const begin = Effect.map(Clock.currentTimeMillis, (now) => void (sent = now))
     const answer = yield* Leg.untilHalted(
       leg,
-      Effect.result(operations.batchStatus(ticket.requestId)),
+      flow.limited.pipe(Effect.andThen(begin), Effect.andThen(Effect.result(operations.batchStatus(ticket.requestId)))),
       () => "halted" as const
     )
     if (answer === "halted") return stopped()

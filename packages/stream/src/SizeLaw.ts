@@ -4,7 +4,8 @@
  *
  * Batches begin small and double for as long as the records that are done in a second rise by a tenth with it (Little's law: the records
  * with the service over the time that a batch takes). Where they do not, the size before was as good, and a smaller batch is less to
- * look into when one fails. A batch that was refused for its size (413), or whose create call timed out, halves it, for good.
+ * look into when one fails. A batch that was refused for its size (413) halves it, for good; one whose create call timed out while others
+ * were answered halves it as well.
  */
 
 /** What the law goes by. Times are milliseconds on one clock. */
@@ -19,7 +20,13 @@ export type Observation =
       readonly at: number
     }
   /** A batch of so many records was too large, or its create call was not answered in time. */
-  | { readonly _tag: "TooMuch"; readonly records: number; readonly at: number }
+  | {
+      readonly _tag: "TooMuch"
+      readonly records: number
+      readonly at: number
+      /** Whether that will be so whenever it is tried: it was refused for its size. */
+      readonly forGood: boolean
+    }
 
 /** What is known. */
 export interface State {
@@ -35,6 +42,8 @@ export interface State {
   readonly skip: number
   readonly count: number
   readonly sum: number
+  /** Batches that had fewer records than they might. */
+  readonly short: number
 }
 
 /** Records of the first batches, and of the largest. */
@@ -53,7 +62,8 @@ export const initial: State = {
   since: -Infinity,
   skip: 0,
   count: 0,
-  sum: 0
+  sum: 0,
+  short: 0
 }
 
 /** The state after one more observation. */
@@ -66,18 +76,23 @@ const sized = (state: State, size: number, at: number, skip: number): State => (
   since: at,
   skip,
   count: 0,
-  sum: 0
+  sum: 0,
+  short: 0
 })
 
-const tooMuch = (state: State, { at, records }: Extract<Observation, { readonly _tag: "TooMuch" }>): State => {
-  const most = Math.max(1, Math.floor(records / 2))
-  if (most >= state.most) return state
-  const bounded = { ...state, most, settled: true }
-  return state.size <= most ? bounded : sized(bounded, most, at, 0)
+const tooMuch = (state: State, { at, forGood, records }: Extract<Observation, { readonly _tag: "TooMuch" }>): State => {
+  const half = Math.max(1, Math.floor(records / 2))
+  const bounded = forGood && half < state.most ? { ...state, most: half } : state
+  return bounded.size <= half ? bounded : { ...sized(bounded, half, at, 0), settled: true }
 }
 
 const done = (state: State, { at, held, records, taken }: Extract<Observation, { readonly _tag: "Done" }>): State => {
-  if (state.settled || taken < state.since || records < state.size) return state
+  if (state.settled || taken < state.since) return state
+  if (records < state.size) {
+    // It is their bytes that close batches, so their number is no matter.
+    const short = state.short + 1
+    return { ...state, short, settled: short >= enough }
+  }
   if (state.skip > 0) return { ...state, skip: state.skip - 1 }
   const count = state.count + 1
   const sum = state.sum + (at - taken) / held

@@ -107,16 +107,26 @@ const attempts = Effect.fnUntraced(function* (
   for (let attempt = 1; ; attempt++) {
     const admitted = yield* flow.admit
     if (admitted && batch !== undefined && (again || attempt > 1)) yield* leg.emit({ _tag: "BatchAttempted", batch })
-    if (leg.stopped) {
+    if (!admitted || leg.stopped) {
       if (admitted) flow.withdraw()
       yield* Deferred.await(leg.stopping)
       return { _tag: "NotSubmitted", ...last }
     }
 
-    const sent = yield* Clock.currentTimeMillis
-    const answer = yield* Leg.untilHalted(leg, call, () => "halted" as const)
+    let begun = false
+    let sent = 0
+    const begin = Effect.map(Clock.currentTimeMillis, (now) => {
+      begun = true
+      sent = now
+    })
+    const answer = yield* Leg.untilHalted(
+      leg,
+      flow.limited.pipe(Effect.andThen(begin), Effect.andThen(call)),
+      () => "halted" as const
+    )
     if (answer === "halted") {
       flow.withdraw()
+      if (!begun) return { _tag: "NotSubmitted", ...last }
       const message = "the run stopped before the service had answered"
       return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
     }

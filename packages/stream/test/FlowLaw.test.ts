@@ -102,7 +102,7 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
   }
   const ask = (then: (refused: boolean) => void) => {
     const sent = now
-    law = FlowLaw.pollBegins(law, now)
+    law = FlowLaw.step(law, { _tag: "Asked", at: now })
     const refused = !allowed()
     at(now + trip, () => {
       observe({ _tag: "Polled", at: now, sent, refused })
@@ -279,7 +279,7 @@ describe("FlowLaw", () => {
       assert.isFalse(FlowLaw.wantsPoll(law))
       // Status calls as well, as they are refused.
       assert.isTrue(FlowLaw.nextPoll(law) > 1020)
-      const asked = FlowLaw.pollBegins(law, FlowLaw.nextPoll(law))
+      const asked = FlowLaw.step(law, { _tag: "Asked", at: FlowLaw.nextPoll(law) })
       assert.approximately(FlowLaw.nextPoll(asked) - FlowLaw.nextPoll(law), law.spacing, 1e-6)
       const ended = { _tag: "Ended", at: 1100 } as const
       const free = Array.from({ length: held }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, law)
@@ -477,9 +477,9 @@ describe("FlowLaw", () => {
 
   it("hands fewer in at once after one timed out", () => {
     const law = take(FlowLaw.initial(bounds, 0), 12)
-    const after = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost", at: 1, timedOut: true })
+    const after = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost", timedOut: true })
     assert.isTrue(after.ramp < law.ramp && after.ramp >= 2)
-    const refusedForItself = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost", at: 1 })
+    const refusedForItself = fold(law, { _tag: "Sent", at: 1 }, { _tag: "Lost" })
     assert.strictEqual(refusedForItself.ramp, law.ramp)
     assert.strictEqual(refusedForItself.posting, 0)
   })
@@ -532,7 +532,7 @@ describe("FlowLaw", () => {
           if (fate < refuses) observe({ _tag: "Refused", at: now, sent, ...retryAfter() })
           else if (fate < refuses + loses) {
             if (roll(4) === 0) observe({ _tag: "Withdrawn" })
-            else observe({ _tag: "Lost", at: now, timedOut: roll(2) === 0 })
+            else observe({ _tag: "Lost", timedOut: roll(2) === 0 })
           } else {
             observe({ _tag: "Taken", at: now, sent })
             held.push({ at: now, held: held.length + 1 })
@@ -544,7 +544,7 @@ describe("FlowLaw", () => {
           held.push(undefined)
         }
         if (held.length > 0) {
-          law = freeze(FlowLaw.pollBegins(law, now))
+          law = freeze(FlowLaw.step(law, { _tag: "Asked", at: now }))
           polling.push(now)
         }
       } else if (choice === 7) {

@@ -20,6 +20,7 @@ const poll = (asked: PollLaw.Asked, at: number, found: boolean, more: Partial<Po
   sent: at,
   at,
   found,
+  learn: true,
   aim: PollLaw.usualAim,
   onTime: true,
   hinted: false,
@@ -126,6 +127,7 @@ const follow = (
             sent,
             at: now,
             found,
+            learn: true,
             aim,
             onTime: !hinted,
             hinted
@@ -470,6 +472,7 @@ describe("PollLaw", () => {
           sent,
           at: now,
           found,
+          learn: roll(5) > 0,
           aim: roll(2) === 0 ? PollLaw.usualAim : PollLaw.limitedAim,
           onTime: !hinted && roll(5) > 0,
           hinted
@@ -501,4 +504,18 @@ describe("PollLaw", () => {
       }
     }
   )
+})
+
+describe("a result of which nothing is to be learned", () => {
+  it("brings the next ones all the same, more at a time, and no time of their own", () => {
+    // As when batches are taken up that an earlier leg has handed in.
+    let law = PollLaw.initial
+    const asked: PollLaw.Asked = { taken: 0, held: 64, polls: 0, last: 0 }
+    for (let i = 0; i < 20; i++) {
+      law = PollLaw.step(law, poll(asked, 200 + i, true, { learn: false }))
+      assert.isTrue(PollLaw.due(law, asked, i, 0) <= 200 + i, "at once")
+    }
+    assert.isFalse(PollLaw.isKnown(law))
+    assert.strictEqual(law.ends, 0)
+  })
 })

@@ -14,7 +14,8 @@ const drive = (perBatch: number, perRecord: number, batches = 1000, held = 16, m
       now = done.at
       state = SizeLaw.step(state, { _tag: "Done", ...done })
     }
-    while (state.size > most) state = SizeLaw.step(state, { _tag: "TooMuch", records: state.size, at: now })
+    while (state.size > most)
+      state = SizeLaw.step(state, { _tag: "TooMuch", records: state.size, at: now, forGood: true })
     const records = state.size
     free = Math.max(free, now) + perBatch + perRecord * records
     there.push({ records, taken: now, held: there.length + 1, at: free })
@@ -38,8 +39,8 @@ describe("SizeLaw", () => {
   it("halves what was too much, and does not try it again", () => {
     const state = drive(1000, 0.1, 1000, 16, 700)
     assert.isTrue(state.size <= 700 && state.size > 350, String(state.size))
-    assert.strictEqual(SizeLaw.step(state, { _tag: "TooMuch", records: 100_000, at: 0 }), state)
-    assert.strictEqual(SizeLaw.step(SizeLaw.initial, { _tag: "TooMuch", records: 1, at: 0 }).size, 1)
+    assert.strictEqual(SizeLaw.step(state, { _tag: "TooMuch", records: 100_000, at: 0, forGood: true }), state)
+    assert.strictEqual(SizeLaw.step(SizeLaw.initial, { _tag: "TooMuch", records: 1, at: 0, forGood: true }).size, 1)
   })
 
   it("is never less than one nor more than the most, whatever it is told", () => {
@@ -53,7 +54,7 @@ describe("SizeLaw", () => {
         state = SizeLaw.step(
           state,
           roll(8) === 0
-            ? { _tag: "TooMuch", records, at }
+            ? { _tag: "TooMuch", records, at, forGood: roll(2) === 0 }
             : {
                 _tag: "Done",
                 records: roll(2) === 0 ? state.size : records,
