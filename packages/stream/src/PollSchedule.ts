@@ -27,7 +27,7 @@ export interface Options {
   readonly cap?: Duration.Input | undefined
 }
 
-/** The first delay is `first`; from then on it grows by `growth` up to `cap`. Never ends: the deadline of `Polling` does. */
+/** The first delay is `first`; from then on it grows by `growth` up to `cap`, before it is jittered. Never ends: the deadline of `Polling` does. */
 export const exponential = ({ cap = "10 seconds", first = "100 millis", growth = 1.5 }: Options = {}) =>
   Schedule.min([Schedule.exponential(first, growth), Schedule.spaced(cap)]).pipe(Schedule.jittered)
 
@@ -35,22 +35,23 @@ export const exponential = ({ cap = "10 seconds", first = "100 millis", growth =
 export const fixed = (delay: Duration.Input) => Schedule.spaced(delay).pipe(Schedule.jittered)
 
 /**
- * Delays that are learned: somewhat more than half of the first polls find the result. Share one schedule among all pollers; it ends with
- * the status that says how the batch ended, which it has to be told to learn of it, as `Effect.repeat` does.
+ * Delays that are learned: somewhat more than half of the first polls find the result. Share one schedule among all pollers. It has to be
+ * told each status, also the one that says how the batch ended, with which it ends; a run does so. A poller that gives up before is taken to
+ * be there still, which makes later ones wait a little longer.
+ *
+ * It begins with the delay before the first poll. `Effect.repeat` polls before it asks its schedule, which is one poll too early for each
+ * batch.
  *
  * @example
  * ```ts
- * import { TokenOperations, type TokenBatch } from "@tokenbatch/core"
- * import { PollSchedule } from "@tokenbatch/stream"
- * import { Effect } from "effect"
+ * import { PollSchedule, TokenBatchRun, type TokenRecords } from "@tokenbatch/stream"
  *
- * const schedule = PollSchedule.adaptive()
+ * declare const monday: TokenRecords.Input<never, never>
+ * declare const tuesday: TokenRecords.Input<never, never>
  *
- * const outcome = (requestId: TokenBatch.RequestId) =>
- *   Effect.gen(function* () {
- *     const operations = yield* TokenOperations.TokenOperations
- *     return yield* Effect.repeat(operations.batchStatus(requestId), schedule)
- *   })
+ * // What one run learns, the other one knows.
+ * const pollSchedule = PollSchedule.adaptive()
+ * const runs = [monday, tuesday].map((input) => TokenBatchRun.fromInputs([input], { pollSchedule }))
  * ```
  */
 export const adaptive = (): Schedule.Schedule<
