@@ -199,7 +199,8 @@ const askToResume = Effect.fnUntraced(function* ({ id, started, state }: RunFold
   const { created, read } = state.records
   const age = Format.elapsed((yield* Clock.currentTimeMillis) - started.startedAt)
   const found = `There is an unfinished run of the same input, ${id}, begun ${age} ago: ${Format.plural(read, "line")} read, ${Format.integer(created)} created`
-  if (process.stdin.isTTY !== true || process.stderr.isTTY !== true) {
+  // The question is drawn on standard output.
+  if (!process.stdin.isTTY || !process.stdout.isTTY || !process.stderr.isTTY) {
     return yield* new Failure({
       problem: `${found}.`,
       remedy: "Go on with it: --resume (or tokenbatch resume). To submit everything again in a new run: --new."

@@ -421,10 +421,10 @@ export const make = Effect.fnUntraced(function* (
     if (endedLately.size > remembered) endedLately.delete(endedLately.values().next().value!)
     const learn = found && ticket.ours && !wasOutSince(ticket.taken)
     const at = now()
-    observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined })
+    const sizing = auto && !size.settled
+    observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined, sizing })
     // One thing at a time: how large first, then how many.
     if (learn && records > 0) measure({ _tag: "Done", records, taken, held, at })
-    if (auto && !size.settled) law = FlowLaw.forget(law, at)
     stir()
   }
 

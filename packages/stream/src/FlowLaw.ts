@@ -54,6 +54,8 @@ export type Observation =
   | {
       readonly _tag: "Ended"
       readonly at: number
+      /** Whether it is being found out how large batches are to be: the window stays as it is then. */
+      readonly sizing?: boolean | undefined
       /** When it was taken, and how many were with the service then, it included; absent where that was in another leg. */
       readonly taken?: { readonly at: number; readonly held: number } | undefined
     }
@@ -162,6 +164,10 @@ export interface State {
   readonly spacing: number
   /** As wide as it was at the last refusal. */
   readonly spacingAtRefusal: number
+  /** How many were taken between two refusals, lately. */
+  readonly between: number
+  /** As many were with less between them, when it was last seen that wider helps. */
+  readonly helped: { readonly spacing: number; readonly between: number | undefined } | undefined
   /** Whether status calls are refused as well, so that they are spaced with the others. */
   readonly pollsCount: boolean
   /** No spaced request before. */
@@ -198,6 +204,8 @@ export const initial = (bounds: Bounds, at: number): State => ({
   blockedUntil: -Infinity,
   spacing: 0,
   spacingAtRefusal: 0,
+  between: 0,
+  helped: undefined,
   pollsCount: false,
   nextAt: -Infinity,
   heldUp: false,
@@ -222,13 +230,6 @@ export const nextPoll = (state: State): number =>
 
 /** Whether a status call is wanted now, to tell what a refusal means. */
 export const wantsPoll = (state: State): boolean => state.doubt !== undefined
-
-/** Forgets how long batches took, because they are others from now on. */
-export const forget = (state: State, at: number): State => ({
-  ...state,
-  sample: noSample(at),
-  phase: state.phase._tag === "Usual" ? { _tag: "Usual", settled: state.phase.settled } : state.phase
-})
 
 /** A request begins: the next one comes a while later, where requests are spaced. */
 const spaced = (state: State, at: number): State =>
@@ -366,9 +367,12 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
   const elapsed = Math.max(until - state.countedSince, 0)
   // At first there may have been a burst to spend, which says little of what comes after it.
   const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
-  // A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly.
   const wider = known ? Math.min(1.04 * Math.max(measured, state.spacing), state.spacing * 1.25) : measured
-  const spacing = Math.min(Math.max(wider, 0.1), widest)
+  const { between, helped, spacing } = slower(
+    known ? state : undefined,
+    Math.min(Math.max(wider, 0.1), widest),
+    state.accepted
+  )
   const next = at + Math.max(retryAfter ?? 0, 2 * spacing)
   return {
     ...state,
@@ -377,11 +381,36 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
     pollsCount: state.pollsCount || pollsCount,
     spacing,
     spacingAtRefusal: spacing,
+    between,
+    helped,
     nextAt: Math.max(state.nextAt, next),
     accepted: 0,
     countedSince: next - 2 * spacing,
     ...decided(state, "TooFast")
   }
+}
+
+/**
+ * Whether to ask more slowly. A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly: when
+ * twice as much between requests has not made refusals clearly rarer, it is as it was before that.
+ */
+const slower = (
+  before: State | undefined,
+  spacing: number,
+  accepted: number
+): Pick<State, "spacing" | "between" | "helped"> => {
+  const helped = before?.helped
+  if (before === undefined) return { spacing, between: accepted, helped: undefined }
+  // From here on it shows: so far, some were taken with another spacing, or out of a burst that the service allows.
+  if (helped === undefined || spacing < helped.spacing / 2) {
+    return { spacing, between: accepted, helped: { spacing, between: undefined } }
+  }
+  if (helped.between === undefined) return { spacing, between: accepted, helped: { ...helped, between: accepted } }
+  const between = before.between + (accepted - before.between) / 4
+  if (spacing < 2 * helped.spacing) return { spacing, between, helped }
+  return between < 1.5 * helped.between
+    ? { spacing: helped.spacing, between, helped }
+    : { spacing, between, helped: { spacing, between } }
 }
 
 /** From half a second, doubling up to half a minute. */
@@ -392,7 +421,7 @@ const decided = (state: State, reason: Reason) => ({ decisions: state.decisions 
 /** As many ends as a turn of the window has, and no less than make a refusal now and then no matter. */
 const turn = (window: number) => Math.max(64, 2 * window)
 
-const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag: "Ended" }>): State => {
+const ended = (state: State, { at, sizing, taken }: Extract<Observation, { readonly _tag: "Ended" }>): State => {
   const ends = state.ends + 1
   // Recent ends count; but not so few that a bunch of them would pass for the pace.
   const overall = state.began === undefined || at <= state.began ? 0 : ends / (at - state.began)
@@ -415,7 +444,8 @@ const ended = (state: State, { at, taken }: Extract<Observation, { readonly _tag
         : state.first
   }
   if (state.bounds.fixed !== undefined) return after
-  return taken === undefined ? after : withinTimeout(grow(after, at), at, overall)
+  if (taken === undefined) return after
+  return withinTimeout(sizing === true ? { ...after, sample: noSample(at) } : grow(after, at), at, overall)
 }
 
 const sampled = (

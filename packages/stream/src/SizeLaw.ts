@@ -47,7 +47,7 @@ export interface State {
 }
 
 /** Records of the first batches, and of the largest. */
-export const first = 125
+export const first = 250
 export const largest = 10_000
 
 /** As many batches of a size are measured. */
