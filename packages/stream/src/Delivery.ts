@@ -8,7 +8,6 @@
  * not called fit to be created then.
  */
 import { Secrets, TokenBatch, type TokenOperations } from "@tokenbatch/core"
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Batches from "./Batches.ts"
@@ -146,8 +145,8 @@ export const follow: (
     const { lines, records } = batch
     const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(batch.body), options)
     const { polls } = outcome
-    const now = yield* Clock.currentTimeMillis
-    const elapsed = began === undefined ? undefined : { elapsed: now - began - leg.flow.awaySince(began) }
+    const now = leg.flow.now()
+    const elapsed = began === undefined ? undefined : { elapsed: now - began }
     switch (outcome._tag) {
       case "Succeeded": {
         const event: Succeeded = { _tag: "BatchSucceeded", batch: index, requestId, records, polls, ...elapsed }

@@ -82,6 +82,8 @@ export type Turn =
 
 /** A share of a run's flow. */
 export interface Flow {
+  /** The time by the clock that all of this goes by, in milliseconds: one that nobody sets. */
+  readonly now: () => number
   /** A permit for each batch that may be between its intent and its end. */
   readonly slots: Semaphore.Semaphore
   /** Waits until a create call may begin, and takes it to have begun. False: it may not, because the leg stops. */
@@ -188,7 +190,7 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const scope = yield* Effect.scope
-  const now = () => clock.currentTimeMillisUnsafe()
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   const giveUpAfter = Duration.toMillis(settings.giveUpAfter)
 
   const breaker = yield* CircuitBreaker.make({
@@ -253,7 +255,7 @@ export const make = Effect.fnUntraced(function* (
   const tell = (reason: FlowChanged["reason"]) =>
     settings.changed({
       _tag: "FlowChanged",
-      at: now(),
+      at: clock.currentTimeMillisUnsafe(),
       reason,
       window: law.window,
       ...(law.spacing > 0 ? { requestsPerSecond: round(1000 / law.spacing) } : undefined),
@@ -396,6 +398,8 @@ export const make = Effect.fnUntraced(function* (
       break
     }
     outage.to = now()
+    // Of those long ago nobody asks any more.
+    if (outages.length > 64) outages.shift()
     isOut = false
     unanswered = 0
     if (gone) {
@@ -429,6 +433,7 @@ export const make = Effect.fnUntraced(function* (
   }
 
   return {
+    now,
     slots,
     batchSize: () => (auto ? size.size : given),
     admit: Effect.callback<boolean>((resume) => {
@@ -537,7 +542,9 @@ export const make = Effect.fnUntraced(function* (
         if (credit < 1 || longest(endedLately, text) !== undefined) return
         const one = soonest()
         if (one === undefined || mayNotYet(one)) return
-        atService.get(one.waiting.ticket.requestId)!.guessed = true
+        // A service that gives one request ID twice has it there once.
+        const known = atService.get(one.waiting.ticket.requestId)
+        if (known !== undefined) known.guessed = true
         return wake(one, "hinted")
       }
       const known = atService.get(named)!

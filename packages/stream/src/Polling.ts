@@ -6,7 +6,6 @@
  * which the service answers, so that an outage does not turn everything in flight into unresolved.
  */
 import { AuthleteError, Secrets, TokenOperations, TokenBatch } from "@tokenbatch/core"
-import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -88,7 +87,7 @@ const ask = Effect.fnUntraced(function* (
   /** Polls that count for when the next one is: all but those that were refused, or that a notification had brought forward. */
   let misses = 0
   let waited = 0
-  let asked = yield* Clock.currentTimeMillis
+  let asked = flow.now()
   let answered = asked
   let last = { code: "NO_RESULT", message: "the service has not said how the batch ended" }
   let retryAfter = 0
@@ -122,7 +121,7 @@ const ask = Effect.fnUntraced(function* (
     if (turn === "halted") return stopped()
     if (turn === "gone") return unresolved(last, lost)
     let sent = asked
-    const begin = Effect.map(Clock.currentTimeMillis, (now) => void (sent = now))
+    const begin = Effect.sync(() => void (sent = flow.now()))
     const answer = yield* Leg.untilHalted(
       leg,
       flow.limited.pipe(Effect.andThen(begin), Effect.andThen(Effect.result(operations.batchStatus(ticket.requestId)))),
@@ -131,7 +130,7 @@ const ask = Effect.fnUntraced(function* (
     if (answer === "halted") return stopped()
 
     polls++
-    const now = yield* Clock.currentTimeMillis
+    const now = flow.now()
     yield* flow.polled({ ticket, misses, last: asked, sent, turn }, answer)
     retryAfter = 0
     const away = flow.awaySince(answered)

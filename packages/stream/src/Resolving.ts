@@ -315,8 +315,8 @@ const conclude = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Resolution.Answer, never, TokenOperations.TokenOperations> {
   const { requestId } = ticket
   const outcome = yield* Polling.poll(leg, ticket, () => Secrets.tokenValues(body), options)
-  const now = yield* Clock.currentTimeMillis
-  const elapsed = began === undefined ? undefined : { elapsed: now - began - leg.flow.awaySince(began) }
+  const now = leg.flow.now()
+  const elapsed = began === undefined ? undefined : { elapsed: now - began }
   switch (outcome._tag) {
     case "Succeeded": {
       const { lines: _, ...succeeded } = told

@@ -21,7 +21,7 @@ export type Submitted =
   | {
       readonly _tag: "Taken"
       readonly ticket: Ticket
-      /** When the call began that was taken, in milliseconds since the Unix epoch. */
+      /** When the call began that was taken, by the clock of the leg's `Flow`. */
       readonly sent: number
     }
   /** Certainly not taken, for something in it. */
@@ -115,9 +115,9 @@ const attempts = Effect.fnUntraced(function* (
 
     let begun = false
     let sent = 0
-    const begin = Effect.map(Clock.currentTimeMillis, (now) => {
+    const begin = Effect.sync(() => {
       begun = true
-      sent = now
+      sent = flow.now()
     })
     const answer = yield* Leg.untilHalted(
       leg,
@@ -151,7 +151,7 @@ const attempts = Effect.fnUntraced(function* (
         if (!dryRun) return { _tag: "InDoubt", ...last }
     }
 
-    const now = yield* Clock.currentTimeMillis
+    const now = flow.now()
     notTakenSince ??= now
     const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
     const paced = error._tag === "RateLimited" && retrySchedule === undefined
