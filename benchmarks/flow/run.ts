@@ -21,7 +21,7 @@ import { clients, type Client } from "./clients.ts"
 import { plot } from "./plots.ts"
 import { profiles, quick } from "./profiles.ts"
 import { simulate } from "./simulate.ts"
-import { head, isHeld, line, markdown, type Result } from "./tables.ts"
+import { head, isHeld, legend, line, markdown, type Result } from "./tables.ts"
 
 const refuse = (message: string): never => {
   process.stderr.write(
@@ -79,7 +79,7 @@ const began = performance.now()
 const results: Array<Result> = []
 
 if (options.plots !== undefined) mkdirSync(options.plots, { recursive: true })
-if (inLines) write(head())
+if (inLines) write(`${legend}\n${head()}`)
 for (const profile of wanted) {
   for (const [name, client] of candidates) {
     const simulated = seeds.map((seed) => simulate(profile, client, seed))

@@ -64,7 +64,14 @@ const missed = ({ checks, seeds }: Result): string => {
 
 const widths = { profile: 26, client: 12, figure: 9 }
 
-/** What stands over the lines. */
+/** What the columns are. */
+export const legend = `makespan and ideal: seconds; ratio of the two, and its bound. polls: status calls a batch. lag: from a result to the poll that found it,
+and least: the least of any schedule at 2 polls a batch, both in % of the mean time to a result. cv: standard deviation over mean of these
+times. first: creates refused before 300 batches were taken; refused: their share after that, in %. p-ref: status calls refused. most: in
+flight at once. What is missed stands at the end, by the worst seed, lag as a share of 1. docs/flow-control.md says which misses are known.
+`
+
+/** The head of the lines. */
 export const head = (): string =>
   "profile".padEnd(widths.profile) +
   "client".padEnd(widths.client) +

@@ -155,6 +155,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const paceNotice = Progress.makePaceNotices()
   /** Whether it was said that batches are refused for there being too much to do. */
   let refusalsSaid = false
+  let tooLargeSaid = false
   const stop = yield* Deferred.make<void>()
   const startedAt = yield* Clock.currentTimeMillis
   const rateOf = Progress.makeRate(startedAt)
@@ -223,6 +224,12 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
             `retrying batch ${event.batch}${event.delay < 50 ? "" : ` in ${Format.elapsed(event.delay)}`}: ${Format.quote(event.message)} (attempt ${event.attempt + 1})`
           )
         })
+      case "BatchSplit":
+        if (tooLargeSaid || event.code !== "HTTP 413") return Effect.void
+        tooLargeSaid = true
+        return drawing.say(
+          `the service refuses batches of ${Format.plural(event.records, "record")} for their size: they are halved, each anew (--batch-size auto finds a size that is taken)`
+        )
       case "FlowChanged": {
         const notice = paceNotice(event)
         refusalsSaid ||= event.reason === "TooFast" || event.reason === "QueueFull"
