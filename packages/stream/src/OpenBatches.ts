@@ -48,6 +48,8 @@ export interface OpenBatch {
   readonly examined: boolean
   /** Whether its records without an access token have been sent again. */
   readonly resubmitted: boolean
+  /** Whether records of it were submitted again that do not begin where it does: by parts. */
+  readonly inParts: boolean
   /** How many records of it and of its parts are not final. */
   readonly openRecords: number
 }
@@ -160,6 +162,7 @@ export class OpenBatches {
           left: lines,
           examined: false,
           resubmitted: false,
+          inParts: false,
           openRecords: records
         })
         const whole = parent === undefined ? undefined : this.batches.get(parent)
@@ -170,6 +173,8 @@ export class OpenBatches {
         if (resolves !== undefined) {
           this.relate(this.attempts, resolves, batch)
           if (event.possiblyTwice !== undefined) this.change(resolves, { resubmitted: true })
+          const left = this.get(resolves)?.left[0]
+          if (left !== undefined && left.from !== event.lines[0]?.from) this.change(resolves, { inParts: true })
         }
         return
       }

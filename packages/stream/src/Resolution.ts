@@ -73,6 +73,8 @@ export interface Doubtful {
   readonly why: "InDoubt" | "Failed"
   /** Whether an earlier leg has looked into them to its end: what was submitted in vain then is not submitted once more. */
   readonly examined?: boolean | undefined
+  /** Whether parts of them were submitted again, each by itself: what exists is no beginning then, however the service works. */
+  readonly inParts?: boolean | undefined
 }
 
 /** Which of a record's token values. */
@@ -278,12 +280,12 @@ const mostCommonCode = (answers: ReadonlyArray<Settled>): readonly [code: string
  */
 export const resolve = (
   resolution: Resolution,
-  { candidates, examined = false, why }: Doubtful,
+  { candidates, examined = false, inParts = false, why }: Doubtful,
   calls: Calls
 ): Effect.Effect<boolean> =>
   Effect.suspend(() => {
     if (examined && resolution.specimen("access") === undefined) resolution.barren = true
-    return Effect.andThen(calls.settled, work(resolution, candidates, why, calls))
+    return Effect.andThen(calls.settled, work(resolution, candidates, why, calls, inParts))
   }).pipe(
     Effect.as(true),
     Effect.catchTag("Halt", () => Effect.succeed(false))
@@ -293,15 +295,16 @@ const work: (
   resolution: Resolution,
   candidates: ReadonlyArray<Candidate>,
   why: Doubtful["why"],
-  calls: Calls
-) => Effect.Effect<void, Halt> = Effect.fnUntraced(function* (resolution, candidates, why, calls) {
+  calls: Calls,
+  inParts: boolean
+) => Effect.Effect<void, Halt> = Effect.fnUntraced(function* (resolution, candidates, why, calls, inParts) {
   // Records with one value cannot be created together: the first of them goes ahead.
   const { first, repeats } = withoutRepeats(candidates)
   const submit = (records: ReadonlyArray<Candidate>) =>
     Effect.tap(orHalt(calls.submit(records)), ({ _tag }) =>
       _tag === "Succeeded" ? Effect.sync(() => resolution.created(records)) : Effect.void
     )
-  const steps: Steps = { resolution, calls, submit }
+  const steps: Steps = { resolution, calls, submit, inParts }
 
   const again = why === "InDoubt" ? yield* submitUntilKnown(first, steps) : undefined
   if (again?._tag !== "Succeeded") {
@@ -317,7 +320,7 @@ const work: (
     }
   }
   const others = yield* settleRepeats(repeats, steps)
-  if (others.length > 0) yield* work(resolution, others, "Failed", calls)
+  if (others.length > 0) yield* work(resolution, others, "Failed", calls, steps.inParts)
 })
 
 /** What the steps work with. */
@@ -325,6 +328,8 @@ interface Steps {
   readonly resolution: Resolution
   readonly calls: Calls
   readonly submit: (records: ReadonlyArray<Candidate>) => Effect.Effect<Settled, Halt>
+  /** Whether parts of the records were submitted again, each by itself. */
+  inParts: boolean
 }
 
 /** Step 1. A lost answer to it is no worse than the one before; after the last, it is asked what is there. */
@@ -502,6 +507,7 @@ const submitHalves: (records: ReadonlyArray<Candidate>, steps: Steps) => Effect.
         left.push(...half)
         continue
       }
+      steps.inParts = true
       const answer = yield* steps.submit(half)
       if (answer._tag === "InDoubt") yield* steps.calls.settled
       if (answer._tag !== "Succeeded") left.push(...(yield* submitHalves(half, steps)))
@@ -542,7 +548,7 @@ const whichExist = Effect.fnUntraced(function* (
   }
   let before = records.slice(0, low)
   const after = records.slice(low)
-  if (steps.resolution.policy.assumeInOrder && (yield* looksInOrder(before, after, trial, steps))) {
+  if (steps.resolution.policy.assumeInOrder && !steps.inParts && (yield* looksInOrder(before, after, trial, steps))) {
     return { ...nothing, existing: before, absent: after, assumed: true }
   }
   // Some at a time, each settled when it is proved, so that a crash costs no more than some.

@@ -225,7 +225,12 @@ const examine = Effect.fnUntraced(function* <R>(
   if (keyed.length > 0) {
     done = yield* Resolution.resolve(
       resolution,
-      { candidates: keyed, why: entry.phase === "Failed" ? "Failed" : "InDoubt", examined: entry.examined },
+      {
+        candidates: keyed,
+        why: entry.phase === "Failed" ? "Failed" : "InDoubt",
+        examined: entry.examined,
+        inParts: entry.inParts
+      },
       {
         submit,
         dryRun: (texts) => Effect.provideContext(counted(tryDry(leg, bodyOf(texts), options)), context),
