@@ -138,18 +138,21 @@ export class TokenBucket {
   }
 }
 
+/** A trace of nothing so far. */
+export const newTrace = (): Trace => ({
+  batches: [],
+  refusals: [],
+  inFlight: [],
+  busy: [],
+  mostInFlight: 0,
+  creates: 0,
+  polls: 0,
+  begun: Infinity
+})
+
 /** The model. Mutable: it is the hot loop. */
 export class ServiceModel {
-  readonly trace: Trace = {
-    batches: [],
-    refusals: [],
-    inFlight: [],
-    busy: [],
-    mostInFlight: 0,
-    creates: 0,
-    polls: 0,
-    begun: Infinity
-  }
+  readonly trace = newTrace()
   readonly rtt: number
   /** Called when some have been completed. */
   onCompleted: () => void = () => {}

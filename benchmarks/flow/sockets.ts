@@ -19,7 +19,7 @@ import { table } from "../tables.ts"
 import { clients, type Client } from "./clients.ts"
 import { unitDraws, type Shape } from "./draws.ts"
 import type { Profile } from "./profiles.ts"
-import { TokenBucket, type BatchTrace, type RateLimit, type Trace } from "./ServiceModel.ts"
+import { newTrace, TokenBucket, type BatchTrace, type RateLimit, type Trace } from "./ServiceModel.ts"
 import { figuresOf, simulate, type Figures } from "./simulate.ts"
 
 const { values: options } = parseArgs({
@@ -132,17 +132,6 @@ const recorded = (trace: Trace, rateLimit: RateLimit | undefined, latencies: Arr
       })
     })
   })
-
-const newTrace = (): Trace => ({
-  batches: [],
-  refusals: [],
-  inFlight: [],
-  busy: [],
-  mostInFlight: 0,
-  creates: 0,
-  polls: 0,
-  begun: Infinity
-})
 
 /** Runs a client against a sandbox of its own. */
 const overSockets = Effect.fnUntraced(function* (one: Profile, client: Client) {

@@ -1,7 +1,8 @@
 /**
  * How many batches are with the service at once, when the next is handed in, and when one is asked after: found out while the run goes on.
  *
- * The decisions are pure laws that are folded over what is observed: `FlowLaw` for handing in, `PollLaw` for asking after. This is the shell
+ * The decisions are pure laws that are folded over what is observed: `FlowLaw` for handing in, `PollLaw` for asking after, `SizeLaw` for how
+ * large batches are. This is the shell
  * around them: it holds who waits, wakes whose turn it is, and tells the laws what came of it. One timer serves all who wait.
  *
  * When the service is away (three calls in a row without an answer that shows it to be there), everything waits, and one status call at a
@@ -361,6 +362,7 @@ export const make = Effect.fnUntraced(function* (
       return
     }
     if (unanswered++ === 0) unansweredSince = now()
+    // Its outcome is what it was given; and its store, being in memory, does not fail.
     yield* Effect.ignore(breaker.execute(Effect.fail(error), { key }))
     const state = yield* Effect.orDie(breaker.state(key))
     if (state._tag !== "Open" || isOut || gone) return

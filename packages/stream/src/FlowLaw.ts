@@ -4,12 +4,14 @@
  * Pure: no clock and no call in here, so that it is tested without either. `Flow` is what feeds it and does what it says.
  *
  * **The window** is the most batches that may be with the service. It begins at 16, so that a slow service is not given more than it can
- * do before anybody's patience ends, and is 64 once results come. Which way it goes from there is told by how the time to a result
- * answers to a smaller window (Little's law: throughput is the window over the time to a result):
+ * do before anybody's patience ends, and is 64 once results come. Which way it goes from there is told by the time to a result (Little's law:
+ * throughput is the window over the time to a result). First it is held against that of the first batches, which were few:
  *
- * - it shrinks as the window does: the service queues. More in flight would wait longer, nothing else. The window goes back.
- * - it stays: nothing waits there. The window grows by half for as long as the throughput rises with it.
- * - it shrinks faster: the service slows down under load. The window goes on down to where the throughput is highest.
+ * - it is hardly longer: nothing waits there. The window grows by half for as long as the throughput rises with it.
+ * - it is longer, and less than in proportion: the service is nearly busy. The window stays.
+ * - it is longer about in proportion: a smaller window is tried. Where the time shrinks as the window does, the service queues: more in flight
+ *   wait longer, nothing else, and the window goes back. Where it shrinks faster, the service slows down under load, and the window goes on
+ *   down to where the throughput is highest.
  *
  * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where far
  * more have been in flight before, requests come **too fast**: they are spaced, from then on, a little wider than they were accepted
@@ -120,7 +122,7 @@ interface First {
 
 /** What is being found out about the window. */
 type Phase =
-  /** Nothing: measures what there is. `next` is tried then, unless nothing is to be tried any more. */
+  /** Nothing: measures what there is. Something is tried then, unless it is settled. */
   | { readonly _tag: "Usual"; readonly measured?: Measured | undefined; readonly settled: boolean }
   /** Whether less in flight is done as fast. */
   | { readonly _tag: "Lower"; readonly from: Measured; readonly best: Measured }

@@ -144,6 +144,7 @@ const ask = Effect.fnUntraced(function* (
 
     if (Result.isSuccess(answer)) {
       status = answer.success
+      // So that a schedule can learn from it; that it ends with it is no news.
       if (nextDelay !== undefined && TokenBatch.hasEnded(status)) yield* Effect.ignore(nextDelay(now, status))
       if (status.state === "Succeeded") return { _tag: "Succeeded", polls }
       if (status.state === "Failed") {
