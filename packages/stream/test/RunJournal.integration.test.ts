@@ -164,7 +164,8 @@ layer(NodeServices.layer)("RunJournal.layerFile", (it) => {
           const { hold } = yield* RunJournal.RunJournal
           yield* hold
           assert.strictEqual((yield* Effect.flip(hold)).reason, "Locked")
-          const other = path.replace(/\/journal$/, "/../x/journal").replace("x", path.split("/").at(-2)!)
+          const { basename, dirname } = yield* Path.Path
+          const other = `${dirname(path)}/../${basename(dirname(path))}/journal`
           assert.strictEqual((yield* Effect.flip(reopen(other))).reason, "Locked")
         }),
         RunJournal.layerFile(path)
