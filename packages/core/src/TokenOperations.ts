@@ -33,12 +33,9 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as FetchHttpClient from "effect/http/FetchHttpClient"
 import * as HttpApiClient from "effect/http-api/HttpApiClient"
-import * as HttpApiMiddleware from "effect/http-api/HttpApiMiddleware"
 import * as HttpBody from "effect/http/HttpBody"
 import * as HttpClient from "effect/http/HttpClient"
-import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
-import type * as HttpClientResponse from "effect/http/HttpClientResponse"
 import * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
@@ -58,7 +55,7 @@ import {
   type Receipt
 } from "./TokenBatch.ts"
 import { formatPath, InvalidRequest, makeCheck, toJson, type TokenCreateRequest } from "./TokenCreateRequest.ts"
-import { Authorization, TokenOperationsApi } from "./TokenOperationsApi.ts"
+import { TokenOperationsApi } from "./TokenOperationsApi.ts"
 import { version } from "./version.ts"
 
 /** Options of the create operation. */
@@ -153,61 +150,41 @@ const withTyped = (operations: Untyped): TokenOperations["Service"] => ({
     )
 })
 
-/** The body of the request that is being made, in place of the one that the derived client would encode. */
-const EncodedBody = Context.Reference<HttpBody.HttpBody>("@tokenbatch/core/TokenOperations/EncodedBody", {
-  defaultValue: () => HttpBody.empty
-})
-
-/** The bearers that the call being made has sent so far: an answer may echo any of them. */
-const SentBearers = Context.Reference<Set<string>>("@tokenbatch/core/TokenOperations/SentBearers", {
-  defaultValue: () => new Set()
-})
-
-/** Puts the bearer on a request, and repeats it once with a fresh one after a 401. */
-const authorize = HttpApiMiddleware.layerClient(
-  Authorization,
-  Effect.gen(function* () {
-    const credentials = yield* Credentials
-    return ({ next, request }) =>
-      Effect.gen(function* () {
-        const sent = yield* SentBearers
-        const bearer = yield* credentials.bearer
-        sent.add(Redacted.value(bearer))
-        const response = yield* next(HttpClientRequest.bearerToken(request, bearer))
-        if (response.status !== 401) return response
-        const fresh = yield* credentials.fresh(bearer)
-        if (Redacted.value(fresh) === Redacted.value(bearer)) return response
-        sent.add(Redacted.value(fresh))
-        return yield* next(HttpClientRequest.bearerToken(request, fresh))
-      })
-  })
-)
-
 const decodeCreate = Schema.decodeUnknownEffect(CreateResponse)
 const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
 const isRequestId = Schema.is(RequestId)
 /** In characters. It is written down for each batch, and looked for in what was sent. */
 const maxRequestIdLength = 256
 
+const headers = { "user-agent": `tokenbatch/${version}`, accept: "application/json" }
+
+/** What all calls have in common: no span of the platform's, and no redirect. */
+const ofCalls = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
+  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
+)
+
+/** Paths and queries as the `HttpApi` has them. Its derived client would encode bodies that are bytes already, and decode answers that are to be kept. */
+const paths = HttpApiClient.urlBuilder(TokenOperationsApi)
+
 const make = Effect.gen(function* () {
-  const config = yield* AuthleteConfig
-  const httpClient = (yield* HttpClient.HttpClient).pipe(
-    HttpClient.mapRequestEffect((request) =>
-      Effect.map(EncodedBody, (body) =>
-        HttpClientRequest.setHeader(
-          body._tag === "Empty" ? request : HttpClientRequest.setBody(request, body),
-          "user-agent",
-          `tokenbatch/${version}`
-        )
-      )
-    )
-  )
-  const client = yield* HttpApiClient.makeWith(TokenOperationsApi, { httpClient, baseUrl: config.baseUrl }).pipe(
-    Effect.provide(authorize)
-  )
+  const { baseUrl, requestTimeout, serviceId } = yield* AuthleteConfig
+  const credentials = yield* Credentials
+  const httpClient = yield* HttpClient.HttpClient
+
+  /** With the bearer, and once more with a fresh one after a 401. Notes each bearer that it sends: an answer may echo any of them. */
+  const send = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest, sent: Set<string>) {
+    const bearer = yield* credentials.bearer
+    sent.add(Redacted.value(bearer))
+    const response = yield* httpClient.execute(HttpClientRequest.bearerToken(request, bearer))
+    if (response.status !== 401) return response
+    const fresh = yield* credentials.fresh(bearer)
+    if (Redacted.value(fresh) === Redacted.value(bearer)) return response
+    sent.add(Redacted.value(fresh))
+    return yield* httpClient.execute(HttpClientRequest.bearerToken(request, fresh))
+  })
 
   const call = <A>(
-    request: Effect.Effect<HttpClientResponse.HttpClientResponse, unknown>,
+    request: HttpClientRequest.HttpClientRequest,
     decode: (
       body: unknown,
       secrets: () => ReadonlyArray<string>,
@@ -215,35 +192,28 @@ const make = Effect.gen(function* () {
     ) => Effect.Effect<A, unknown>,
     body?: Uint8Array
   ): Effect.Effect<A, AuthleteError> =>
-    Effect.gen(function* () {
+    Effect.suspend(() => {
       const bearers = new Set<string>()
       const secrets = () => [...bearers, ...(body === undefined ? [] : tokenValues(body))]
-      const response = yield* Effect.catch(Effect.provideService(request, SentBearers, bearers), (error) =>
-        HttpClientError.isHttpClientError(error)
-          ? Effect.fail(HttpAnswer.fromHttpClientError(error, secrets))
-          : Effect.die(error)
+      return send(request, bearers).pipe(
+        Effect.mapError((error) => HttpAnswer.fromHttpClientError(error, secrets)),
+        Effect.flatMap((response) => HttpAnswer.read(response, (json) => decode(json, secrets, bearers), secrets))
       )
-      return yield* HttpAnswer.read(response, (json) => decode(json, secrets, bearers), secrets)
     }).pipe(
       Effect.timeoutOrElse({
-        duration: config.requestTimeout,
+        duration: requestTimeout,
         // Whether the connection stood by then cannot be known.
-        orElse: () => new RequestTimeout({ timeout: Duration.toMillis(config.requestTimeout), sent: true })
+        orElse: () => new RequestTimeout({ timeout: Duration.toMillis(requestTimeout), sent: true })
       }),
-      Effect.provideService(HttpClient.TracerDisabledWhen, () => true),
-      Effect.provideService(FetchHttpClient.RequestInit, { redirect: "manual" })
+      Effect.provideContext(ofCalls)
     )
 
   const createBatchEncoded = Effect.fn("TokenOperations.createBatch")((body: Uint8Array, options?: CreateOptions) =>
     call(
-      client
-        .createBatch({
-          params: { serviceId: config.serviceId },
-          query: { dryRun: options?.dryRun },
-          payload: [],
-          responseMode: "response-only"
-        })
-        .pipe(Effect.provideService(EncodedBody, HttpBody.uint8Array(body, "application/json"))),
+      HttpClientRequest.post(
+        baseUrl + paths.createBatch({ params: { serviceId }, query: { dryRun: options?.dryRun } }),
+        { headers, body: HttpBody.uint8Array(body, "application/json") }
+      ),
       (json, _, bearers) =>
         Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
@@ -267,17 +237,13 @@ const make = Effect.gen(function* () {
     )
   )
 
-  const batchStatus = Effect.fn("TokenOperations.batchStatus")((requestId: RequestId) =>
+  const batchStatus = Effect.fn("TokenOperations.batchStatus")((tokenBatchRequestId: RequestId) =>
     call(
-      client.batchStatus({
-        params: { serviceId: config.serviceId, tokenBatchRequestId: requestId },
-        responseMode: "response-only"
-      }),
+      HttpClientRequest.get(baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } }), { headers }),
       (json, secrets) =>
         Effect.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )
   )
 
-  const { baseUrl, serviceId } = config
   return TokenOperations.of(withTyped({ address: { baseUrl, serviceId }, createBatchEncoded, batchStatus }))
 })

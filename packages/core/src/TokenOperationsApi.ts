@@ -1,12 +1,11 @@
 /**
- * The two operations of the service as one `HttpApi`: the client, the sandbox's server and the OpenAPI document derive from it.
+ * The two operations of the service as one `HttpApi`: the client's addresses, the sandbox's server and the OpenAPI document derive from it.
  *
  * Where what is derived does not do, and what is done instead:
  *
- * - The client encodes a payload value by value. `TokenOperations` sends bytes that were checked before, through a client whose
- *   request body is replaced, and writes int64 values beyond 2^53 - 1 digit for digit.
- * - The client decodes a 200 with a broken body into an error without its response. `TokenOperations` takes the response and decodes
- *   itself, with the schemas named here.
+ * - The derived client encodes a payload value by value, and decodes a 200 with a broken body into an error without its response.
+ *   `TokenOperations` sends bytes that were checked before, to the addresses that derive from here, and decodes what comes back with the
+ *   schemas named here.
  * - A boolean in a query becomes one of two strings in the document, which is set right by a transform.
  * - The document says `clientId` is optional, because `clientIdentifier` may stand in its place, which OpenAPI cannot say as well.
  */
@@ -65,7 +64,6 @@ export const makeApiError = <const Status extends ApiError["status"]>(
 
 /** `Authorization: Bearer <service or organization access token>`. */
 export class Authorization extends HttpApiMiddleware.Service<Authorization>()("@tokenbatch/core/Authorization", {
-  requiredForClient: true,
   security: { bearer: HttpApiSecurity.bearer },
   error: authorizationErrors
 }) {}

@@ -156,6 +156,8 @@ interface Asking {
   readonly waiting: Waiting
   readonly asked: PollLaw.Asked
   readonly jitter: number
+  /** When its own time comes, by what was known of results then. */
+  own: { readonly due: number; readonly by: PollLaw.State } | undefined
   /** Whether nobody has woken it yet. */
   isWaiting: boolean
   readonly resume: (turn: Turn) => void
@@ -266,11 +268,17 @@ export const make = Effect.fnUntraced(function* (
   // The timer: asleep until the next who waits is due, or until somebody is due before that.
   let alarm = Deferred.makeUnsafe<void>()
   let armed = Infinity
-  const dueOf = ({ asked, jitter, waiting: { delay, last, least = 0 } }: Asking, place: number) => {
+  const dueOf = (one: Asking, place: number) => {
+    const { asked, waiting } = one
+    const { delay, last, least = 0 } = waiting
     if (delay !== undefined) return last + Math.max(delay, least)
-    const due = PollLaw.due(polls, asked, place, calls)
-    const spread = due === Infinity ? 0 : jitter * PollLaw.spread(polls, asked)
-    return Math.max(due + spread, last + least)
+    if (!PollLaw.isKnown(polls)) return Math.max(PollLaw.due(polls, asked, place, calls), last + least)
+    // Whatever happens, all who wait are looked at: not to be reckoned anew for each of them, each time.
+    if (one.own?.by !== polls) {
+      const due = PollLaw.due(polls, asked, place, calls) + one.jitter * PollLaw.spread(polls, asked)
+      one.own = { due, by: polls }
+    }
+    return Math.max(one.own.due, last + least)
   }
 
   /** Wakes whoever may go on now, and gives the moment at which the next may. */
@@ -491,6 +499,7 @@ export const make = Effect.fnUntraced(function* (
           waiting,
           asked: askedOf(waiting),
           jitter: random.nextDoubleUnsafe() * 2 - 1,
+          own: undefined,
           isWaiting: true,
           resume: (turn) => resume(Effect.succeed(turn))
         }

@@ -8,6 +8,8 @@
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Semaphore from "effect/Semaphore"
 import type { Flow } from "./Flow.ts"
 import type { RunEvent, StopReason } from "./RunEvent.ts"
@@ -35,7 +37,9 @@ export interface Leg {
   /** Whether somebody asked it to stop, whatever stopped it first. */
   requested: boolean
   stopping: Deferred.Deferred<void>
-  readonly halted: Deferred.Deferred<void>
+  halted: boolean
+  /** What is under way until then: see {@link untilHalted}. */
+  readonly calls: Set<Fiber.Fiber<unknown, unknown>>
 }
 
 /** A leg that has just begun. */
@@ -53,7 +57,8 @@ export const make = (options: Pick<Leg, "emitUnsafe" | "flow"> & { readonly last
       reason: undefined,
       requested: false,
       stopping: yield* Deferred.make<void>(),
-      halted: yield* Deferred.make<void>()
+      halted: false,
+      calls: new Set()
     }
   })
 
@@ -104,8 +109,9 @@ export const end = Effect.fnUntraced(function* (leg: Leg) {
 /** Halts the leg: the grace of what is in flight is over. */
 export const halt = (leg: Leg): Effect.Effect<void> =>
   Effect.suspend(() => {
+    leg.halted = true
     leg.flow.halt()
-    return Deferred.succeed(leg.halted, undefined)
+    return Fiber.interruptAll(leg.calls)
   })
 
 /** Sleeps, and tells whether the leg began to stop meanwhile. */
@@ -117,4 +123,16 @@ export const untilHalted = <A, E, R, B>(
   leg: Leg,
   effect: Effect.Effect<A, E, R>,
   onHalted: () => B
-): Effect.Effect<A | B, E, R> => Effect.raceFirst(effect, Effect.map(Deferred.await(leg.halted), onHalted))
+): Effect.Effect<A | B, E, R> =>
+  Effect.suspend(() =>
+    leg.halted
+      ? Effect.sync(onHalted)
+      : // A race with the halt would be two fibers for each call of a run, where one does.
+        Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (call) => {
+          leg.calls.add(call)
+          call.addObserver(() => void leg.calls.delete(call))
+          return Effect.flatMap(Fiber.await(call), (exit): Effect.Effect<A | B, E> =>
+            leg.halted && Exit.hasInterrupts(exit) ? Effect.sync(onHalted) : exit
+          )
+        })
+  )
