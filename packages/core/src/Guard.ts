@@ -2,39 +2,46 @@
  * Says whether parsed JSON is a record, and nothing else: for values, and for the few lines that `RecordBytes` does not recognise.
  *
  * The schema says the same and why not; this says it in 0.3 µs instead of 0.6. The difference is in how fields are read: by name,
- * so that the engine's caches for objects of one shape work, and each field once. Unknown fields are found by counting: an object
- * with more fields than those that we know has one of another name. Nulls stand for absent fields and cost nothing. A test holds every
- * field and every rule of a single field in here against the schema, both ways. Rules between fields are not here.
+ * so that the engine's caches for objects of one shape work, and each field once. The names of a record are looked at before its fields:
+ * one with a misspelt name is of a shape that no other has, and reading the fields of such is slow. Inside of a record unknown fields are
+ * found by counting: an object with more fields than those that we know has one of another name. Nulls stand for absent fields and
+ * cost nothing. A test holds every field and every rule of a single field in here against the schema, both ways. Rules between fields are
+ * not here.
  */
 
 import { isInt64, isInt64Number } from "./Int64.ts"
 
+const names = [
+  "grantType",
+  "clientId",
+  "subject",
+  "scopes",
+  "accessTokenDuration",
+  "refreshTokenDuration",
+  "properties",
+  "clientIdAliasUsed",
+  "accessToken",
+  "refreshToken",
+  "accessTokenPersistent",
+  "certificateThumbprint",
+  "dpopKeyThumbprint",
+  "authorizationDetails",
+  "resources",
+  "forExternalAttachment",
+  "jwtAtClaims",
+  "acr",
+  "authTime",
+  "clientEntityIdUsed",
+  "clientIdentifier",
+  "sessionId",
+  "metadataDocumentUsed"
+] as const
+
+/** The names of a record's fields. */
+export const recordNames: ReadonlySet<string> = new Set(names)
+
 /** Every field of a record, as it may come out of JSON. */
-export interface Parsed {
-  readonly grantType?: unknown
-  readonly clientId?: unknown
-  readonly subject?: unknown
-  readonly scopes?: unknown
-  readonly accessTokenDuration?: unknown
-  readonly refreshTokenDuration?: unknown
-  readonly properties?: unknown
-  readonly clientIdAliasUsed?: unknown
-  readonly accessToken?: unknown
-  readonly refreshToken?: unknown
-  readonly accessTokenPersistent?: unknown
-  readonly certificateThumbprint?: unknown
-  readonly dpopKeyThumbprint?: unknown
-  readonly authorizationDetails?: unknown
-  readonly resources?: unknown
-  readonly forExternalAttachment?: unknown
-  readonly jwtAtClaims?: unknown
-  readonly acr?: unknown
-  readonly authTime?: unknown
-  readonly clientEntityIdUsed?: unknown
-  readonly clientIdentifier?: unknown
-  readonly sessionId?: unknown
-  readonly metadataDocumentUsed?: unknown
-}
+export type Parsed = { readonly [Name in (typeof names)[number]]?: unknown }
 
 /** The grant types that the service knows. `REFRESH_TOKEN` is among them but refused when tokens are created. */
 export const grantTypes = [
@@ -96,9 +103,14 @@ const fieldCount = (object: object): number => {
   return count
 }
 
+const isNamed = (object: object): boolean => {
+  for (const name in object) if (!recordNames.has(name)) return false
+  return true
+}
+
 /** Whether parsed JSON is a record, as far as its fields go one by one. */
 export const isRecord = (value: unknown, allowUnknownFields: boolean): boolean => {
-  if (!isObject(value)) return false
+  if (!isObject(value) || !(allowUnknownFields || isNamed(value))) return false
   // Each field is read once: records of a file come in many shapes, and reading a field of one more shape is what costs here.
   const {
     grantType,
@@ -148,32 +160,7 @@ export const isRecord = (value: unknown, allowUnknownFields: boolean): boolean =
     isBoolean(clientEntityIdUsed) &&
     isNonEmpty(clientIdentifier) &&
     isString(sessionId) &&
-    isBoolean(metadataDocumentUsed) &&
-    (allowUnknownFields ||
-      fieldCount(value) ===
-        one(grantType) +
-          one(clientId) +
-          one(subject) +
-          one(scopes) +
-          one(accessTokenDuration) +
-          one(refreshTokenDuration) +
-          one(properties) +
-          one(clientIdAliasUsed) +
-          one(accessToken) +
-          one(refreshToken) +
-          one(accessTokenPersistent) +
-          one(certificateThumbprint) +
-          one(dpopKeyThumbprint) +
-          one(authorizationDetails) +
-          one(resources) +
-          one(forExternalAttachment) +
-          one(jwtAtClaims) +
-          one(acr) +
-          one(authTime) +
-          one(clientEntityIdUsed) +
-          one(clientIdentifier) +
-          one(sessionId) +
-          one(metadataDocumentUsed))
+    isBoolean(metadataDocumentUsed)
   )
 }
 

@@ -284,7 +284,6 @@ const JsonForm = Schema.Struct({
 })
 
 const names = (...fields: ReadonlyArray<object>): ReadonlySet<string> => new Set(fields.flatMap((f) => Object.keys(f)))
-const recordNames = names({ grantType: 0, properties: 0, authorizationDetails: 0 }, flatFields)
 const propertyNames = names(propertyFields)
 const elementNames = names({ type: 0 }, elementFields)
 const detailsNames = names({ elements: 0 })
@@ -447,7 +446,7 @@ const explainGrantType = ({ grantType }: Guard.Parsed): string => {
 
 /** The reason why the guard did not take an object. */
 const explain = (text: string, value: object, allowUnknownFields: boolean): Violation => {
-  const misnamed = allowUnknownFields ? undefined : unknownIn(value, recordNames, [])
+  const misnamed = allowUnknownFields ? undefined : unknownIn(value, Guard.recordNames, [])
   if (misnamed !== undefined) return misnamed
   const decoded = decode(text.includes("null") ? dropNulls(value) : value)
   if (Result.isSuccess(decoded)) return unknownField(value) ?? { path: [], message: "is not a valid record" }
