@@ -13,10 +13,10 @@
  *   wait longer, nothing else, and the window goes back. Where it shrinks faster, the service slows down under load, and the window goes on
  *   down to where the throughput is highest.
  *
- * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where far
- * more have been in flight before, requests come **too fast**: they are spaced, from then on, a little wider than they were accepted
+ * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where next
+ * to nothing is in flight, requests come **too fast**: they are spaced, from then on, a little wider than they were accepted
  * since the last refusal, and slowly closer again. Where it is answered, the service's **queue is full**: the window is a tenth below what was in
- * flight, and grows by one whenever a turn of the window passes without a refusal, faster once it is well beyond what was full. Cutting by a share and growing by a
+ * flight, and grows by one whenever some turns of the window pass without a refusal, faster once it is well beyond what was full. Cutting by a share and growing by a
  * number is what makes two clients of one service come to equal shares (Chiu and Jain 1989).
  *
  * The window never holds more than the service can do in half the poll timeout, going by what it has done so far.
@@ -180,6 +180,8 @@ export interface State {
   readonly accepted: number
   readonly countedSince: number
   readonly lastAccepted: number
+  /** Milliseconds between two of them, lately. */
+  readonly interval: number
   /** How often the law changed its mind, and why it last did. */
   readonly decisions: number
   readonly reason: Reason | undefined
@@ -214,6 +216,7 @@ export const initial = (bounds: Bounds, at: number): State => ({
   accepted: 0,
   countedSince: at,
   lastAccepted: at,
+  interval: 0,
   decisions: 0,
   reason: undefined
 })
@@ -292,14 +295,21 @@ const taken = (state: State, { at }: Extract<Observation, { readonly _tag: "Take
 /** One more was taken; where requests are spaced, the next ones come a little closer. */
 const accepted = (before: State, at: number): State => {
   // After a while in which nothing was sent, how fast it may be is not how fast it was.
+  const interval = at - before.lastAccepted
   const state: State =
-    at - before.lastAccepted > idleAfter(before)
+    interval > idleAfter(before)
       ? { ...before, accepted: 1, countedSince: Math.max(at, before.countedSince), lastAccepted: at }
-      : { ...before, accepted: before.accepted + 1, lastAccepted: at }
+      : {
+          ...before,
+          accepted: before.accepted + 1,
+          lastAccepted: at,
+          interval: before.interval + (interval - before.interval) / 32
+        }
   if (state.spacing === 0 || !state.heldUp) return state
   // Slowly about where the last refusal was, faster beyond, and when that is long ago.
   const share = state.spacing < 0.9 * state.spacingAtRefusal || state.accepted > aLongTime ? 0.98 : 0.9995
-  return { ...state, spacing: state.spacing * share }
+  // But hardly closer than they really come, or else nothing is between them when they come all at once.
+  return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * share, 0.7 * state.interval)) }
 }
 
 /** Milliseconds without a request after which nothing was there to be sent. */
@@ -325,8 +335,10 @@ const refused = (state: State, { at, retryAfter, sent }: Extract<Observation, { 
     blockedUntil: Math.max(state.blockedUntil, at + wait)
   }
   if (isLate) return after
-  // Nothing of ours is there to be asked after, or there was far more before: it is not how many, it is how fast.
-  if (state.held === 0 || state.held < state.mostHeld / 2) return tooFast(after, at, retryAfter, state.pollsCount)
+  // Next to nothing of ours is there, where there was far more before: it is not how many, it is how fast. So it is, too, where that is
+  // how it was so far; or else others may fill the queue.
+  const few = state.spacing > 0 ? state.mostHeld / 2 : Math.min(state.mostHeld / 2, 4)
+  if (state.held === 0 || state.held < few) return tooFast(after, at, retryAfter, state.pollsCount)
   return { ...after, doubt: { at, held: state.held } }
 }
 
@@ -420,8 +432,11 @@ const backoff = (refusals: number): number => Math.min(250 * 2 ** refusals, 30_0
 
 const decided = (state: State, reason: Reason) => ({ decisions: state.decisions + 1, reason })
 
-/** As many ends as a turn of the window has, and no less than make a refusal now and then no matter. */
-const turn = (window: number) => Math.max(64, 2 * window)
+/**
+ * As many ends as two turns of the window have; for small windows more of them, but not over four turns, so that a refusal now and then is no matter. Of two
+ * clients of one service the one with less must not be slower to ask for more by far, or it never gets its share.
+ */
+const turn = (window: number) => Math.max(Math.min(64, 4 * window), 2 * window)
 
 const ended = (state: State, { at, sizing, taken }: Extract<Observation, { readonly _tag: "Ended" }>): State => {
   const ends = state.ends + 1
@@ -512,7 +527,7 @@ const grow = (state: State, at: number): State => {
     const next = Math.min(usualWindow, Math.max(worth, window))
     return next > window ? moved(state, at, next, "ResultsCome", phase) : state
   }
-  if (sample.count < window) return state
+  if (sample.count < window * enough) return state
   const measured: Measured = { window, mean: sample.sum / sample.count }
   switch (phase._tag) {
     case "Usual":
@@ -565,12 +580,12 @@ const fromFirst = (state: State, at: number, measured: Measured): State => {
 }
 
 /**
- * A larger window, but no more than a few times what is worked on at once: as many as end in the time that the first ones took, which had
+ * A larger window, but no more than twice what is worked on at once: as many as end in the time that the first ones took, which had
  * nothing to wait for.
  */
 const tryHigher = (state: State, at: number, from: Measured): State => {
   const atOnce = (throughput(from) * state.first.sum) / state.first.count
-  const window = Math.min(from.window * higher, 3 * atOnce)
+  const window = Math.min(from.window * higher, 2 * atOnce)
   return window < from.window * 1.1
     ? settle(state, at, from)
     : moved(state, at, window, "Trial", { _tag: "Higher", from })
@@ -578,6 +593,8 @@ const tryHigher = (state: State, at: number, from: Measured): State => {
 
 const lower = 0.625
 const higher = 1.5
+/** Results, as a share of the window, that tell how long it takes with it: what is tried and is worse costs for as long as it is tried. */
+const enough = 0.75
 
 const settle = (state: State, at: number, best: Measured): State =>
   moved(state, at, best.window, "Throughput", { _tag: "Usual", settled: true, measured: best })

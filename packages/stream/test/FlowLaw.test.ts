@@ -297,14 +297,16 @@ describe("FlowLaw", () => {
       assert.isTrue(FlowLaw.nextCreate(free) >= 8000 && FlowLaw.nextCreate(free) < Infinity)
     })
 
-    it("with nothing there is not about how many, nor where there was far more before", () => {
+    it("with next to nothing there is not about how many", () => {
       const nothing = refuse(
         fold(take(FlowLaw.initial(bounds, 0), 1), { _tag: "Ended", at: 500, taken: { at: 0, held: 1 } }),
         1000
       )
       const ended = { _tag: "Ended", at: 500, taken: { at: 0, held: 4 } } as const
       const many = full()
-      const few = Array.from({ length: held - 4 }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, many)
+      const left = (count: number) =>
+        Array.from({ length: held - count }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, many)
+      const few = left(3)
       for (const [law, before] of [
         [nothing, FlowLaw.initial(bounds, 0)],
         [refuse(few, 1000), few]
@@ -314,6 +316,14 @@ describe("FlowLaw", () => {
         assert.isTrue(law.window >= before.window)
         assert.isTrue(law.spacing > 0)
       }
+      // Where there are some, others may have filled the queue; but not where it was how fast before.
+      const some = left(8)
+      assert.isTrue(FlowLaw.wantsPoll(refuse(some, 1000)))
+      const spaced = fold(refuse(some, 1000), pollAt(1020, true))
+      assert.isTrue(spaced.spacing > 0)
+      const again = refuse(spaced, 5000)
+      assert.isFalse(FlowLaw.wantsPoll(again))
+      assert.strictEqual(again.reason, "TooFast")
     })
 
     it("counts once with all that were on their way when it came", () => {
@@ -423,6 +433,47 @@ describe("FlowLaw", () => {
       law = fold(law, { _tag: "Ended", at }, sent, { _tag: "Taken", at, sent: at })
     }
     assert.isTrue(law.spacing > spacing / 3, `${law.spacing} of ${spacing}`)
+  })
+
+  it("does not come much closer than requests have come, though some of them follow each other at once", () => {
+    let law = take(FlowLaw.initial(bounds, 0), 10)
+    law = fold(refuse(law, 1000), pollAt(1020, true))
+    let at = Math.ceil(FlowLaw.nextPoll(law))
+    let taken = 0
+    for (let i = 0; i < 1000; i++) {
+      at += 300
+      let sent = at
+      // Of three, two are held up by nothing but the spacing.
+      for (let k = 0; k < 3; k++) {
+        sent = Math.max(sent, FlowLaw.nextCreate(law))
+        if (sent > at + 300) continue
+        law = fold(law, { _tag: "Sent", at: sent }, { _tag: "Taken", at: sent, sent }, { _tag: "Ended", at: sent })
+        taken++
+      }
+    }
+    const pace = (1000 * 300) / taken
+    assert.isTrue(law.spacing > 0.6 * pace, `${law.spacing} at ${pace}`)
+    assert.isTrue(law.spacing < pace, `${law.spacing} at ${pace}`)
+  })
+
+  it("with little of a full queue asks for more as often, by its turns, as one with much of it", () => {
+    const turns = (held: number) => {
+      let law = take(FlowLaw.initial(bounds, 0), 4)
+      for (let i = 0; i < held - 4; i++) law = fold(law, { _tag: "Adopted", at: 0 })
+      for (let i = 4; i > held; i--) law = fold(law, { _tag: "Ended", at: 500 })
+      law = fold(refuse(law, 1000), pollAt(1020, false))
+      const { window } = law
+      let ends = 0
+      while (law.window === window && ends++ < 1000) {
+        const at = 2000 + ends
+        law = fold(law, { _tag: "Ended", at, taken: { at: 1000, held } }, { _tag: "Adopted", at })
+      }
+      return ends / window
+    }
+    assert.isAtMost(turns(2), 4)
+    assert.isAtMost(turns(8), 4)
+    assert.isAtLeast(turns(8), 3, "but not so often that many are refused")
+    assert.isAtMost(turns(60), 4)
   })
 
   it("holds no more than is done in half the poll timeout", () => {
