@@ -73,6 +73,30 @@ const rateLimits = [true, false].flatMap((retryAfter) =>
   )
 )
 
+/** Limits that are hard to tell from a queue, hardly matter, or come with next to no burst. */
+const odd = [
+  profile(
+    "rate5-burst1-creates",
+    {
+      workers: 64,
+      serviceTime: time(1000),
+      rateLimit: { perSecond: 5, burst: 1, retryAfter: false, countsPolls: false }
+    },
+    { batches: 600 }
+  ),
+  profile(
+    "rate20-w64-20s-polls",
+    {
+      workers: 64,
+      serviceTime: time(20_000),
+      rateLimit: { perSecond: 20, burst: 20, retryAfter: false, countsPolls: true }
+    },
+    { batches: 600 }
+  ),
+  profile("queue4-w2-1s", { workers: 2, queueLimit: 4, serviceTime: time(1000) }, { batches: 400 }),
+  profile("w8-5min", { workers: 8, serviceTime: time(300_000) }, { batches: 400 })
+]
+
 const collapse = (shape: string): Profile =>
   profile(`collapse32-w64-1s-${shape}`, {
     workers: 64,
@@ -114,6 +138,15 @@ const two = [
     "two-late-queue40-w24-1s",
     { workers: 24, queueLimit: 40, serviceTime: time(1000) },
     { runs: 2, stagger: 10_000 }
+  ),
+  profile(
+    "two-late-rate20-polls",
+    {
+      workers: 64,
+      serviceTime: time(1000),
+      rateLimit: { perSecond: 20, burst: 20, retryAfter: false, countsPolls: true }
+    },
+    { runs: 2, stagger: 10_000, batches: 600 }
   )
 ]
 
@@ -123,6 +156,7 @@ export const profiles: ReadonlyArray<Profile> = [
   ...short,
   ...queueLimits,
   ...rateLimits,
+  ...odd,
   collapse("fixed"),
   collapse("logn0.6"),
   drift(24, 1000, 3000, "logn0.6"),

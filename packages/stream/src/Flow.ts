@@ -527,7 +527,7 @@ export const make = Effect.fnUntraced(function* (
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
-          const aim = law.spacing > 0 ? PollLaw.limitedAim : PollLaw.usualAim
+          const aim = law.pollsCount && FlowLaw.isPressed(law) ? PollLaw.limitedAim : PollLaw.usualAim
           const learn = ticket.ours && !wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)

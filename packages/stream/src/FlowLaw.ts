@@ -19,11 +19,14 @@
  * flight, and grows by one whenever some turns of the window pass without a refusal, faster once it is well beyond what was full. Cutting by a share and growing by a
  * number is what makes two clients of one service come to equal shares (Chiu and Jain 1989).
  *
+ * A queue that seems to have room for next to nothing may be a limit of how fast creates may come, with no burst: so one more is tried after a
+ * while, though nothing has ended. Where that is taken three times in a row, it is spaced from then on.
+ *
  * The window never holds more than the service can do in half the poll timeout, going by what it has done so far.
  *
  * Sources: D.-M. Chiu, R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks" (1989);
  * J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961); L. Brakmo, L. Peterson, "TCP Vegas" (1995), for learning from delay before
- * anything is refused; RFC 9438 (CUBIC), for going fast again far from the last refusal.
+ * anything is refused; RFC 7661, for not growing beyond what is used; RFC 9438 (CUBIC), for going fast again far from the last refusal.
  */
 
 /** What the law goes by. Times are milliseconds on one clock. */
@@ -136,6 +139,8 @@ export interface State {
   readonly bounds: Bounds
   /** Most batches with the service at once, those included that are being handed in. */
   readonly window: number
+  /** What it would be but for the poll timeout; absent where it is that. */
+  readonly unbounded: number | undefined
   /** Create calls under way. */
   readonly posting: number
   /** Most create calls at once: two at first, one more with each that is taken. */
@@ -152,8 +157,15 @@ export interface State {
   readonly ends: number
   /** Ends per millisecond, recent ones. */
   readonly rate: number
-  /** The queue was full with `ceiling` there; the window grows by `step` when so many more have ended. */
-  readonly growth: { readonly ceiling: number; readonly step: number; readonly left: number } | undefined
+  /** The queue was full with `ceiling` there, with the window at `before`; the window grows by `step` when so many more have ended. */
+  readonly growth:
+    | { readonly before: number; readonly ceiling: number; readonly step: number; readonly left: number }
+    | undefined
+  /** Where little was there when the queue was found full, and nothing has ended since: when one more is tried, and whether that is under way. */
+  readonly again: { readonly at: number; readonly isSent: boolean } | undefined
+  /** Milliseconds to wait for that, and how often in a row it was taken. */
+  readonly patience: number
+  readonly proofs: number
   /** A refusal of which it is not known yet what it means. */
   readonly doubt: { readonly at: number; readonly held: number } | undefined
   /** When the window or the spacing was last cut: what was sent before it says nothing new. */
@@ -191,6 +203,7 @@ export interface State {
 export const initial = (bounds: Bounds, at: number): State => ({
   bounds,
   window: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
+  unbounded: undefined,
   posting: 0,
   ramp: bounds.fixed === undefined ? 2 : Infinity,
   held: 0,
@@ -202,6 +215,9 @@ export const initial = (bounds: Bounds, at: number): State => ({
   ends: 0,
   rate: 0,
   growth: undefined,
+  again: undefined,
+  patience: shortest,
+  proofs: 0,
   doubt: undefined,
   cutAt: -Infinity,
   refusals: 0,
@@ -222,10 +238,15 @@ export const initial = (bounds: Bounds, at: number): State => ({
 })
 
 /** When the next create call may begin: a moment that may be past, or `Infinity` for not before something else happens. */
-export const nextCreate = (state: State): number =>
-  state.posting + state.held >= state.window || state.posting >= state.ramp || state.doubt !== undefined
-    ? Infinity
-    : Math.max(state.blockedUntil, state.spacing > 0 ? state.nextAt : -Infinity)
+export const nextCreate = (state: State): number => {
+  const { again, blockedUntil, doubt, nextAt, posting, ramp, spacing } = state
+  if (posting >= ramp || doubt !== undefined) return Infinity
+  if (isFull(state))
+    return again === undefined || again.isSent || posting > 0 ? Infinity : Math.max(again.at, blockedUntil)
+  return Math.max(blockedUntil, spacing > 0 ? nextAt : -Infinity)
+}
+
+const isFull = ({ held, posting, window }: State): boolean => posting + held >= window
 
 /** When the next status call may begin. */
 export const nextPoll = (state: State): number =>
@@ -246,20 +267,29 @@ const spaced = (state: State, at: number): State =>
         nextAt: Math.max(state.nextAt, at) + state.spacing
       }
 
+/** Whether it is how fast requests may come that decides how much is done. */
+export const isPressed = ({ interval, spacing }: State): boolean => interval < 2 * spacing
+
 /** The state after one more observation. */
 export const step = (state: State, observation: Observation): State => {
   switch (observation._tag) {
     case "Sent":
-      return { ...spaced(state, observation.at), posting: state.posting + 1 }
+      return {
+        ...spaced(state, observation.at),
+        posting: state.posting + 1,
+        again: isFull(state) && state.again !== undefined ? { ...state.again, isSent: true } : undefined
+      }
     case "Withdrawn":
-      return { ...state, posting: state.posting - 1 }
+      return { ...state, posting: state.posting - 1, again: undefined }
     case "Lost": {
       const ramp =
         observation.timedOut === true && state.bounds.fixed === undefined ? Math.max(2, state.ramp / 2) : state.ramp
-      return { ...state, posting: state.posting - 1, ramp }
+      return { ...state, posting: state.posting - 1, ramp, again: undefined }
     }
     case "Taken":
-      return taken(state, observation)
+      return state.again?.isSent === true
+        ? wasTaken(taken(state, observation), observation.at)
+        : taken(state, observation)
     case "Adopted":
       return hold(state, observation.at)
     case "Refused":
@@ -306,11 +336,19 @@ const accepted = (before: State, at: number): State => {
           interval: before.interval + (interval - before.interval) / 32
         }
   if (state.spacing === 0 || !state.heldUp) return state
-  // Slowly about where the last refusal was, faster beyond, and when that is long ago.
-  const share = state.spacing < 0.9 * state.spacingAtRefusal || state.accepted > aLongTime ? 0.98 : 0.9995
   // But hardly closer than they really come, or else nothing is between them when they come all at once.
-  return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * share, 0.7 * state.interval)) }
+  const closest = 0.7 * state.interval
+  return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }
 }
+
+/**
+ * By which share of it the spacing shrinks: little about where the last refusal was, more beyond, and when that is long ago. It is more where
+ * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused.
+ */
+const closer = ({ accepted, spacing, spacingAtRefusal }: State): number =>
+  spacing < 0.9 * spacingAtRefusal || accepted > aLongTime
+    ? 0.02
+    : Math.min(Math.max(0.0005 * (spacing / 50) ** 2, 0.0002), 0.002)
 
 /** Milliseconds without a request after which nothing was there to be sent. */
 const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
@@ -335,6 +373,17 @@ const refused = (state: State, { at, retryAfter, sent }: Extract<Observation, { 
     blockedUntil: Math.max(state.blockedUntil, at + wait)
   }
   if (isLate) return after
+  if (state.again?.isSent === true) {
+    const patience = Math.min(2 * state.patience, longest)
+    return {
+      ...after,
+      refusals: state.refusals,
+      cutAt: at,
+      patience,
+      proofs: 0,
+      again: tryAgain({ ...state, patience }, at)
+    }
+  }
   // Next to nothing of ours is there, where there was far more before: it is not how many, it is how fast. So it is, too, where that is
   // how it was so far; or else others may fill the queue.
   const few = state.spacing > 0 ? state.mostHeld / 2 : Math.min(state.mostHeld / 2, 4)
@@ -360,11 +409,43 @@ const queueFull = (state: State, at: number, held: number): State => {
   return {
     ...state,
     doubt: undefined,
+    again: tryAgain(state, at),
     cutAt: at,
     window,
-    growth: { ceiling: held, step: 1, left: turn(window) },
+    growth: { before: state.growth?.before ?? state.window, ceiling: held, step: 1, left: turn(window) },
     phase: { _tag: "Usual", settled: true },
     ...decided(state, "QueueFull")
+  }
+}
+
+/**
+ * Whether a queue was full that seemed to have room for next to nothing, or creates may only not come so fast: after a while one more is
+ * tried, though nothing has ended. Not where something may well have ended by then that is not known of yet.
+ */
+const tryAgain = ({ held, patience, rate }: State, at: number): State["again"] =>
+  held <= 4 && patience * rate < 0.3 ? { at: at + patience, isSent: false } : undefined
+
+const shortest = 250
+const longest = 60_000
+
+/** One more was taken, though nothing had ended. Three times in a row is no accident: they may not come so fast, that is all. */
+const wasTaken = (state: State, at: number): State => {
+  if (state.proofs < 2) return { ...state, cutAt: at, proofs: state.proofs + 1, again: tryAgain(state, at) }
+  const spacing = Math.min(at - state.cutAt, widest)
+  return {
+    ...state,
+    again: undefined,
+    proofs: 0,
+    cutAt: at,
+    window: state.growth?.before ?? state.window,
+    growth: undefined,
+    spacing,
+    spacingAtRefusal: spacing,
+    interval: spacing,
+    nextAt: at + spacing,
+    accepted: 0,
+    countedSince: at,
+    ...decided(state, "TooFast")
   }
 }
 
@@ -395,6 +476,7 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
     pollsCount: state.pollsCount || pollsCount,
     spacing,
     spacingAtRefusal: spacing,
+    interval: known ? state.interval : spacing,
     between,
     helped,
     nextAt: Math.max(state.nextAt, next),
@@ -445,6 +527,7 @@ const ended = (state: State, { at, sizing, taken }: Extract<Observation, { reado
   const after: State = {
     ...state,
     held: state.held - 1,
+    again: undefined,
     // There is nobody left to be asked after.
     doubt: state.held === 1 ? undefined : state.doubt,
     ends,
@@ -478,11 +561,15 @@ const sampled = (
 
 const mix = (before: number, now: number, ends: number): number => before + (now - before) / Math.min(ends, 16)
 
-/** Not more than is done in half the poll timeout. */
+/** Not more than is done in half the poll timeout; and as many again as before that, when they are done in it. */
 const withinTimeout = (state: State, at: number, overall: number): State => {
+  const { window } = state
   const rate = state.ends < 16 ? overall : state.rate
-  const worth = Math.max(1, Math.floor((rate * state.bounds.pollTimeout) / 2))
-  return worth < state.window ? moved(state, at, worth, "PollTimeout", state.phase) : state
+  const worth = (rate * state.bounds.pollTimeout) / 2
+  const unbounded = state.unbounded ?? window
+  const next = Math.min(Math.max(1, Math.round(worth)), unbounded)
+  if (next === window) return state
+  return { ...moved(state, at, next, "PollTimeout", state.phase), unbounded: next < unbounded ? unbounded : undefined }
 }
 
 const most = (state: State) => state.bounds.most ?? defaultMost
@@ -518,7 +605,7 @@ const grow = (state: State, at: number): State => {
       ...(next === window ? undefined : decided(state, "RoomAgain"))
     }
   }
-  if (state.spacing > 0) return state
+  if (isPressed(state)) return state
   if (window < usualWindow && phase._tag === "Usual" && !phase.settled) {
     // Results come: from here on, as many as are done in time.
     // Of a few, at the pace that they have shown at least: the first ones may have been quick.

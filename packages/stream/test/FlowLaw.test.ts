@@ -326,6 +326,46 @@ describe("FlowLaw", () => {
       assert.strictEqual(again.reason, "TooFast")
     })
 
+    it("with a queue that seems to have room for one: tries one more, and takes it for a matter of how fast if it is taken", () => {
+      const sent = (state: FlowLaw.State, at: number) => fold(state, { _tag: "Sent", at })
+      let law = take(FlowLaw.initial(bounds, 0), 1)
+      const { window } = law
+      law = fold(refuse(law, 20), pollAt(30, false))
+      assert.strictEqual(law.window, 1)
+      for (let i = 0; i < 3; i++) {
+        const at = FlowLaw.nextCreate(law)
+        assert.isTrue(at > 100 && at < 2000, "though nothing has ended")
+        law = sent(law, at)
+        assert.strictEqual(FlowLaw.nextCreate(law), Infinity, "one only")
+        law = fold(law, { _tag: "Taken", at: at + 10, sent: at })
+      }
+      assert.strictEqual(law.reason, "TooFast")
+      assert.isTrue(law.spacing >= 200 && law.spacing < 500, String(law.spacing))
+      assert.strictEqual(law.window, window)
+      assert.isFalse(law.pollsCount)
+    })
+
+    it("with a queue that has room for one: tries less and less often, and not once something has ended", () => {
+      let law = take(FlowLaw.initial(bounds, 0), 1)
+      law = fold(refuse(law, 20), pollAt(30, false))
+      let last = 30
+      let wait = 0
+      for (let i = 0; i < 6; i++) {
+        const at = FlowLaw.nextCreate(law)
+        assert.isTrue(at - last > wait, `${at - last} after ${wait}`)
+        wait = at - last
+        last = at
+        law = refuse(law, at)
+        assert.isFalse(FlowLaw.wantsPoll(law))
+        assert.strictEqual(law.window, 1)
+        assert.strictEqual(law.spacing, 0)
+      }
+      const ended = fold(law, { _tag: "Ended", at: last + 10, taken: { at: 0, held: 1 } })
+      assert.isTrue(FlowLaw.nextCreate(ended) <= last + 10)
+      const again = take(ended, 1, last + 10)
+      assert.strictEqual(FlowLaw.nextCreate(again), Infinity)
+    })
+
     it("counts once with all that were on their way when it came", () => {
       let law = full()
       for (let i = 0; i < 5; i++) law = fold(law, { _tag: "Sent", at: 990 })
@@ -474,6 +514,30 @@ describe("FlowLaw", () => {
     assert.isAtMost(turns(8), 4)
     assert.isAtLeast(turns(8), 3, "but not so often that many are refused")
     assert.isAtMost(turns(60), 4)
+  })
+
+  it("is not held up by a spacing that is much closer than requests come, and gives the service more as usual", () => {
+    let law = take(FlowLaw.initial(bounds, 0), 10)
+    law = fold(refuse(law, 1000), pollAt(1020, true))
+    assert.isTrue(FlowLaw.isPressed(law))
+    const far = 4 * law.spacing
+    let at = Math.ceil(FlowLaw.nextPoll(law))
+    for (let i = 0; i < 200; i++) {
+      at += far
+      law = fold(law, { _tag: "Ended", at, taken: { at: at - 10 * far, held: 10 } })
+      law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at })
+    }
+    assert.isFalse(FlowLaw.isPressed(law))
+    assert.strictEqual(law.window, FlowLaw.usualWindow)
+  })
+
+  it("gives the service as many again, when they are done in half the poll timeout", () => {
+    // Eight of them take most of it, so that the window is cut now and then: which must not be for good.
+    const roll = dice(7)
+    const work = () => 1000 * Math.exp((roll(2000) - 1000) / 800)
+    const { law, took } = drive({ workers: 8, work }, 600, { pollTimeout: 2600 })
+    assert.isTrue(law.window >= 7, String(law.window))
+    assert.isTrue(took < 1.3 * (600 / 8) * 1190, String(took))
   })
 
   it("holds no more than is done in half the poll timeout", () => {
