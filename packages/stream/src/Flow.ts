@@ -5,9 +5,8 @@
  * large batches are. This is the shell
  * around them: it holds who waits, wakes whose turn it is, and tells the laws what came of it. One timer serves all who wait.
  *
- * When the service is away (three calls in a row without an answer that shows it to be there), everything waits, and one status call at a
- * time asks whether it is back: it changes nothing there. Effect's `CircuitBreaker` says when it is away and how long to wait between
- * these. Meanwhile no attempt is spent and no deadline comes nearer, and what is learned is not learned from that time.
+ * When the service is away (`Outage`), everything waits. Meanwhile no attempt is spent and no deadline comes nearer, and what is learned is
+ * not learned from that time.
  *
  * A `RateLimiter` in the context, with a store that other processes share, bounds the requests of all of them together.
  */
@@ -18,15 +17,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
-import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
-import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Batches from "./Batches.ts"
 import * as FlowLaw from "./FlowLaw.ts"
+import * as Outage from "./Outage.ts"
 import * as PollLaw from "./PollLaw.ts"
 import type { FlowChanged } from "./RunEvent.ts"
 import * as SizeLaw from "./SizeLaw.ts"
@@ -163,27 +161,8 @@ interface Asking {
   readonly resume: (turn: Turn) => void
 }
 
-const key = "service"
-
-/** As many calls in a row without an answer mean that the service is away. */
-const away = 3
-
 /** Asked for where no batch is known to be asked after: nobody has one of this name. */
 const nobodys = TokenBatch.RequestId.make("tokenbatch-is-the-service-back")
-
-/** Whether a failed call shows that the service is not there. */
-const isAway = (error: AuthleteError.AuthleteError): boolean => {
-  switch (error._tag) {
-    case "TransportError":
-    case "RequestTimeout":
-      return true
-    case "RateLimited":
-      return false
-    case "ResultError":
-    case "UnexpectedResponse":
-      return error.status >= 500
-  }
-}
 
 /** A flow, for as long as the scope is open. */
 export const make = Effect.fnUntraced(function* (
@@ -192,14 +171,7 @@ export const make = Effect.fnUntraced(function* (
   const operations = yield* TokenOperations.TokenOperations
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
-  const scope = yield* Effect.scope
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const giveUpAfter = Duration.toMillis(settings.giveUpAfter)
-
-  const breaker = yield* CircuitBreaker.make({
-    tripPolicy: CircuitBreaker.consecutive(away),
-    openDuration: Schedule.min([Schedule.exponential("1 second"), Schedule.spaced("5 seconds")])
-  }).pipe(Effect.provide(CircuitBreaker.layerStoreMemory()))
   const limited = yield* limit(settings.maxRequestsPerSecond)
 
   let law = FlowLaw.initial(
@@ -229,14 +201,27 @@ export const make = Effect.fnUntraced(function* (
   let lastId: TokenBatch.RequestId | undefined
   /** The most records of a create call that timed out, until it is known whether the service was away. */
   let timedOutWith = 0
-  /** Calls in a row that were not answered, and when the first of them was not. */
-  let unanswered = 0
-  let unansweredSince = 0
   let stopped = false
   let halted = false
-  let gone = false
-  const outages: Array<{ readonly from: number; to: number }> = []
-  let isOut = false
+  const outage = yield* Outage.make({
+    now,
+    giveUpAfter: Duration.toMillis(settings.giveUpAfter),
+    ask: Effect.suspend(() => Effect.andThen(limited, operations.batchStatus(lastId ?? nobodys))),
+    onAway: () => {
+      timedOutWith = 0
+      tell("Away")
+    },
+    onBack: (millis) => {
+      if (outage.isGone()) {
+        for (const one of asking.slice()) wake(one, "gone")
+        return
+      }
+      observe({ _tag: "WasAway", millis })
+      tell("Back")
+      stir()
+    },
+    onGone: (last) => settings.givenUp(`the service has not answered for too long: ${inWords(last)}`)
+  })
 
   const observe = (observation: FlowLaw.Observation): void => {
     const before = law
@@ -283,7 +268,7 @@ export const make = Effect.fnUntraced(function* (
 
   /** Wakes whoever may go on now, and gives the moment at which the next may. */
   const pump = (): number => {
-    if (isOut || gone || halted) return Infinity
+    if (outage.isOut() || outage.isGone() || halted) return Infinity
     const at = now()
     let next = Infinity
     while (creating.length > 0) {
@@ -345,7 +330,7 @@ export const make = Effect.fnUntraced(function* (
     Deferred.doneUnsafe(alarm, Exit.void)
   }
 
-  yield* Effect.forkIn(
+  yield* Effect.forkScoped(
     Effect.gen(function* () {
       for (;;) {
         alarm = Deferred.makeUnsafe()
@@ -355,85 +340,20 @@ export const make = Effect.fnUntraced(function* (
         const wait = Deferred.await(alarm)
         yield* armed === Infinity ? wait : Effect.raceFirst(wait, Effect.sleep(Math.max(Math.ceil(armed - now()), 1)))
       }
-    }),
-    scope
+    })
   )
-
-  /** Tells the breaker of a call, unless it would learn nothing. */
-  const heard = Effect.fnUntraced(function* (error: AuthleteError.AuthleteError | undefined) {
-    // What was under way when the service was found away says nothing of whether it is back.
-    if (isOut) return
-    if (error === undefined || !isAway(error)) {
-      if (unanswered === 0) return
-      unanswered = 0
-      yield* Effect.ignore(breaker.execute(Effect.void, { key }))
-      return
-    }
-    if (unanswered++ === 0) unansweredSince = now()
-    // Its outcome is what it was given; and its store, being in memory, does not fail.
-    yield* Effect.ignore(breaker.execute(Effect.fail(error), { key }))
-    const state = yield* Effect.orDie(breaker.state(key))
-    if (state._tag !== "Open" || isOut || gone) return
-    isOut = true
-    // Three calls that were far apart are no outage of all that time.
-    outages.push({ from: Math.max(unansweredSince, now() - 10_000), to: Infinity })
-    timedOutWith = 0
-    tell("Away")
-    yield* Effect.forkIn(probe(error), scope)
-  })
-
-  /** Asks until the service is back, or has been away for too long. */
-  const probe = Effect.fnUntraced(function* (error: AuthleteError.AuthleteError) {
-    const outage = outages[outages.length - 1]!
-    let last = error
-    for (;;) {
-      const state = yield* Effect.orDie(breaker.state(key))
-      const patience = outage.from + giveUpAfter - now()
-      if (state._tag === "Open") {
-        yield* Effect.sleep(Math.min(Duration.toMillis(state.retryAfter), Math.max(patience, 0)))
-      }
-      const answer = yield* Effect.andThen(limited, operations.batchStatus(lastId ?? nobodys)).pipe(
-        Effect.matchEffect({
-          onSuccess: () => Effect.succeed(undefined),
-          onFailure: (error) => (isAway(error) ? Effect.fail(error) : Effect.succeed(undefined))
-        }),
-        breaker.execute({ key }),
-        Effect.result
-      )
-      if (Result.isSuccess(answer)) break
-      if (answer.failure._tag !== "CircuitBreakerError") last = answer.failure
-      if (now() - outage.from < giveUpAfter) continue
-      gone = true
-      yield* settings.givenUp(`the service has not answered for too long: ${inWords(last)}`)
-      break
-    }
-    outage.to = now()
-    // Of those long ago nobody asks any more.
-    if (outages.length > 64) outages.shift()
-    isOut = false
-    unanswered = 0
-    if (gone) {
-      for (const one of asking.slice()) wake(one, "gone")
-      return
-    }
-    observe({ _tag: "WasAway", millis: outage.to - outage.from })
-    tell("Back")
-    stir()
-  })
 
   const hold = (ticket: Ticket): Ticket => {
     atService.set(ticket.requestId, { ticket, named: false, guessed: false, again: false })
     return ticket
   }
 
-  const wasOutSince = (moment: number) => outages.length > 0 && outages[outages.length - 1]!.to > moment
-
   const end = (ticket: Ticket, found: boolean) => {
     const { held, records, requestId, taken } = ticket
     atService.delete(requestId)
     endedLately.add(requestId)
     if (endedLately.size > remembered) endedLately.delete(endedLately.values().next().value!)
-    const learn = found && ticket.ours && !wasOutSince(ticket.taken)
+    const learn = found && ticket.ours && !outage.wasOutSince(ticket.taken)
     const at = now()
     const sizing = auto && !size.settled
     observe({ _tag: "Ended", at, taken: learn ? { at: taken, held } : undefined, sizing })
@@ -450,7 +370,7 @@ export const make = Effect.fnUntraced(function* (
       const waiting: Creating = {
         resume: (admitted) => resume(Effect.succeed(admitted))
       }
-      if (stopped || gone) return waiting.resume(false)
+      if (stopped || outage.isGone()) return waiting.resume(false)
       creating.push(waiting)
       stir()
       return Effect.sync(() => remove(creating, waiting))
@@ -481,7 +401,7 @@ export const make = Effect.fnUntraced(function* (
           else if (timedOut) timedOutWith = Math.max(timedOutWith, records)
         }
         stir()
-        return Effect.as(heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
+        return Effect.as(outage.heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
       }),
     adopt: (requestId) => {
       lastId = requestId
@@ -494,7 +414,7 @@ export const make = Effect.fnUntraced(function* (
     },
     turn: (waiting) =>
       Effect.callback<Turn>((resume) => {
-        if (halted || gone) return resume(Effect.succeed(halted ? "halted" : "gone"))
+        if (halted || outage.isGone()) return resume(Effect.succeed(halted ? "halted" : "gone"))
         const one: Asking = {
           waiting,
           asked: askedOf(waiting),
@@ -507,7 +427,7 @@ export const make = Effect.fnUntraced(function* (
         while (place > 0 && asking[place - 1]!.asked.taken > one.asked.taken) place--
         asking.splice(place, 0, one)
         const known = atService.get(waiting.ticket.requestId)
-        if (known?.again === true && !isOut) {
+        if (known?.again === true && !outage.isOut()) {
           known.again = false
           wake(one, "hinted")
         }
@@ -521,14 +441,14 @@ export const make = Effect.fnUntraced(function* (
         calls--
         const refused = Result.isFailure(answer) && answer.failure._tag === "RateLimited"
         const retryAfter = refused ? (answer.failure as AuthleteError.RateLimited).retryAfter : undefined
-        if (Result.isSuccess(answer) || !isAway(answer.failure)) {
+        if (Result.isSuccess(answer) || !Outage.isAway(answer.failure)) {
           observe({ _tag: "Polled", at, sent, refused, retryAfter })
         }
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
           const aim = law.pollsCount && FlowLaw.isPressed(law) ? PollLaw.limitedAim : PollLaw.usualAim
-          const learn = ticket.ours && !wasOutSince(ticket.taken)
+          const learn = ticket.ours && !outage.wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)
           polls = PollLaw.step(polls, {
@@ -543,11 +463,11 @@ export const make = Effect.fnUntraced(function* (
           })
         }
         stir()
-        return heard(Result.isFailure(answer) ? answer.failure : undefined)
+        return outage.heard(Result.isFailure(answer) ? answer.failure : undefined)
       }),
     ended: end,
     hint: (text) => {
-      if (isOut || FlowLaw.nextPoll(law) > now()) return
+      if (outage.isOut() || FlowLaw.nextPoll(law) > now()) return
       const named = longest(atService.keys(), text)
       if (named === undefined) {
         if (credit < 1 || longest(endedLately, text) !== undefined) return
@@ -577,9 +497,8 @@ export const make = Effect.fnUntraced(function* (
       halted = true
       for (const one of asking.slice()) wake(one, "halted")
     },
-    isGone: () => gone,
-    awaySince: (moment) =>
-      outages.reduce((sum, { from, to }) => sum + Math.max(Math.min(to, now()) - Math.max(from, moment), 0), 0)
+    isGone: outage.isGone,
+    awaySince: outage.awaySince
   }
 })
 
