@@ -4,8 +4,8 @@
  * Neither repeats a call by itself: whether a call may be repeated is for the caller to know (see `CreateAnswer`), all but one case:
  * after a 401 the bearer is asked for afresh, and where another one comes the call is made once more with it.
  *
- * The service needs an `HttpClient`, the `Credentials` and the `AuthleteConfig`. Redirects are not followed, whatever the client:
- * they would carry the bearer elsewhere. The platform's own spans are turned off here, in favour of one per operation that holds
+ * The service needs an `HttpClient`, the `Credentials` and the `AuthleteConfig`. Redirects are not followed, with no client of Effect's, unless
+ * it is made to: what answers elsewhere is not the service. The platform's own spans are turned off here, in favour of one per operation that holds
  * no header and no body.
  *
  * @example

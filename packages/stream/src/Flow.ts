@@ -2,8 +2,8 @@
  * How many batches are with the service at once, when the next is handed in, and when one is asked after: found out while the run goes on.
  *
  * The decisions are pure laws that are folded over what is observed: `FlowLaw` for handing in, `PollLaw` for asking after, `SizeLaw` for how
- * large batches are. This is the shell
- * around them: it holds who waits, wakes whose turn it is, and tells the laws what came of it. One timer serves all who wait.
+ * large batches are. This is the shell around them: it holds who waits, wakes whose turn it is, and tells the laws what came of it. One
+ * timer serves all who wait.
  *
  * When the service is away (`Outage`), everything waits. Meanwhile no attempt is spent and no deadline comes nearer, and what is learned is
  * not learned from that time.
@@ -11,6 +11,7 @@
  * A `RateLimiter` in the context, with a store that other processes share, bounds the requests of all of them together.
  */
 import { TokenBatch, TokenOperations, type AuthleteError } from "@tokenbatch/core"
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
@@ -133,6 +134,8 @@ export interface Settings extends Options {
   readonly changed: (event: FlowChanged) => void
   /** Called once, when the service has been away for too long. */
   readonly givenUp: (message: string) => Effect.Effect<void>
+  /** Called when a fiber of its own meets a defect: nobody would be woken any more. */
+  readonly died: (cause: Cause.Cause<never>) => Effect.Effect<unknown>
 }
 
 /** Who waits to hand in. */
@@ -212,15 +215,18 @@ export const make = Effect.fnUntraced(function* (
       tell("Away")
     },
     onBack: (millis) => {
-      if (outage.isGone()) {
-        for (const one of asking.slice()) wake(one, "gone")
-        return
-      }
       observe({ _tag: "WasAway", millis })
       tell("Back")
       stir()
     },
-    onGone: (last) => settings.givenUp(`the service has not answered for too long: ${inWords(last)}`)
+    onGone: (last) =>
+      Effect.andThen(
+        settings.givenUp(`the service has not answered for too long: ${inWords(last)}`),
+        Effect.sync(() => {
+          for (const one of asking.slice()) wake(one, "gone")
+        })
+      ),
+    onDefect: settings.died
   })
 
   const observe = (observation: FlowLaw.Observation): void => {
@@ -340,7 +346,7 @@ export const make = Effect.fnUntraced(function* (
         const wait = Deferred.await(alarm)
         yield* armed === Infinity ? wait : Effect.raceFirst(wait, Effect.sleep(Math.max(Math.ceil(armed - now()), 1)))
       }
-    })
+    }).pipe(Effect.catchCause(settings.died))
   )
 
   const hold = (ticket: Ticket): Ticket => {

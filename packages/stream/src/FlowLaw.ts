@@ -22,7 +22,7 @@
  * A queue that seems to have room for next to nothing may be a limit of how fast creates may come, with no burst: so one more is tried after a
  * while, though nothing has ended. Where that is taken three times in a row, it is spaced from then on.
  *
- * The window never holds more than the service can do in half the poll timeout, going by what it has done so far.
+ * The window holds no more than the service can do in half the poll timeout, going by what it has done so far, and as many again when it does more.
  *
  * Sources: D.-M. Chiu, R. Jain, "Analysis of the Increase and Decrease Algorithms for Congestion Avoidance in Computer Networks" (1989);
  * J. D. C. Little, "A Proof for the Queuing Formula L = λW" (1961); L. Brakmo, L. Peterson, "TCP Vegas" (1995), for learning from delay before
@@ -78,7 +78,7 @@ export type Reason =
   | "RoomAgain"
   /** Requests came too fast for the service, or are tried a little faster. */
   | "TooFast"
-  /** More would not be done before the poll timeout. */
+  /** As many as are done in half the poll timeout, which became fewer or more. */
   | "PollTimeout"
   /** The service answers differently from before. */
   | "Drift"
@@ -93,7 +93,7 @@ export interface Bounds {
   readonly pollTimeout: number
 }
 
-/** The window as results have not come yet, and the one that is taken from then on. */
+/** The window before there are results, and from then on. */
 export const firstWindow = 16
 export const usualWindow = 64
 export const defaultMost = 256
@@ -137,10 +137,12 @@ type Phase =
 /** What is known. */
 export interface State {
   readonly bounds: Bounds
-  /** Most batches with the service at once, those included that are being handed in. */
+  /** Most batches with the service at once, those included that are being handed in: the lesser of the next two. */
   readonly window: number
-  /** What it would be but for the poll timeout; absent where it is that. */
-  readonly unbounded: number | undefined
+  /** As many as were found to be best. */
+  readonly wanted: number
+  /** As many as are done in half the poll timeout, going by what was done so far. */
+  readonly inTime: number
   /** Create calls under way. */
   readonly posting: number
   /** Most create calls at once: two at first, one more with each that is taken. */
@@ -203,7 +205,8 @@ export interface State {
 export const initial = (bounds: Bounds, at: number): State => ({
   bounds,
   window: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
-  unbounded: undefined,
+  wanted: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
+  inTime: Infinity,
   posting: 0,
   ramp: bounds.fixed === undefined ? 2 : Infinity,
   held: 0,
@@ -216,7 +219,7 @@ export const initial = (bounds: Bounds, at: number): State => ({
   rate: 0,
   growth: undefined,
   again: undefined,
-  patience: shortest,
+  patience: firstPatience,
   proofs: 0,
   doubt: undefined,
   cutAt: -Infinity,
@@ -272,6 +275,18 @@ export const isPressed = ({ interval, spacing }: State): boolean => interval < 2
 
 /** The state after one more observation. */
 export const step = (state: State, observation: Observation): State => {
+  const after = stepped(state, observation)
+  const window = Math.min(after.wanted, after.inTime)
+  if (window !== state.window) return { ...after, window }
+  // What is wanted is nothing new where it makes no difference.
+  return after.wanted !== state.wanted && isAboutWindow(after.reason)
+    ? { ...after, decisions: state.decisions, reason: state.reason }
+    : after
+}
+
+const isAboutWindow = (reason: Reason | undefined): boolean => reason !== "QueueFull" && reason !== "TooFast"
+
+const stepped = (state: State, observation: Observation): State => {
   switch (observation._tag) {
     case "Sent":
       return {
@@ -374,7 +389,7 @@ const refused = (state: State, { at, retryAfter, sent }: Extract<Observation, { 
   }
   if (isLate) return after
   if (state.again?.isSent === true) {
-    const patience = Math.min(2 * state.patience, longest)
+    const patience = Math.min(2 * state.patience, longestPatience)
     return {
       ...after,
       refusals: state.refusals,
@@ -405,14 +420,14 @@ const polled = (
 
 const queueFull = (state: State, at: number, held: number): State => {
   if (state.bounds.fixed !== undefined) return { ...state, doubt: undefined, cutAt: at }
-  const window = Math.max(1, Math.min(state.window, Math.floor(held * 0.9)))
+  const wanted = Math.max(1, Math.min(state.window, Math.floor(held * 0.9)))
   return {
     ...state,
     doubt: undefined,
     again: tryAgain(state, at),
     cutAt: at,
-    window,
-    growth: { before: state.growth?.before ?? state.window, ceiling: held, step: 1, left: turn(window) },
+    wanted,
+    growth: { before: state.growth?.before ?? state.wanted, ceiling: held, step: 1, left: turn(wanted) },
     phase: { _tag: "Usual", settled: true },
     ...decided(state, "QueueFull")
   }
@@ -425,8 +440,8 @@ const queueFull = (state: State, at: number, held: number): State => {
 const tryAgain = ({ held, patience, rate }: State, at: number): State["again"] =>
   held <= 4 && patience * rate < 0.3 ? { at: at + patience, isSent: false } : undefined
 
-const shortest = 250
-const longest = 60_000
+const firstPatience = 250
+const longestPatience = 60_000
 
 /** One more was taken, though nothing had ended. Three times in a row is no accident: they may not come so fast, that is all. */
 const wasTaken = (state: State, at: number): State => {
@@ -437,7 +452,7 @@ const wasTaken = (state: State, at: number): State => {
     again: undefined,
     proofs: 0,
     cutAt: at,
-    window: state.growth?.before ?? state.window,
+    wanted: state.growth?.before ?? state.wanted,
     growth: undefined,
     spacing,
     spacingAtRefusal: spacing,
@@ -545,7 +560,9 @@ const ended = (state: State, { at, sizing, taken }: Extract<Observation, { reado
   }
   if (state.bounds.fixed !== undefined) return after
   if (taken === undefined) return after
-  return withinTimeout(sizing === true ? { ...after, sample: noSample(at) } : grow(after, at), at, overall)
+  const timed = withinTimeout(after, overall)
+  // Nothing is to be learned of what is wanted while there is less.
+  return sizing === true || timed.inTime < timed.wanted ? { ...timed, sample: noSample(at) } : grow(timed, at)
 }
 
 const sampled = (
@@ -561,15 +578,15 @@ const sampled = (
 
 const mix = (before: number, now: number, ends: number): number => before + (now - before) / Math.min(ends, 16)
 
-/** Not more than is done in half the poll timeout; and as many again as before that, when they are done in it. */
-const withinTimeout = (state: State, at: number, overall: number): State => {
-  const { window } = state
+/** How many are done in half the poll timeout. */
+const withinTimeout = (state: State, overall: number): State => {
   const rate = state.ends < 16 ? overall : state.rate
-  const worth = (rate * state.bounds.pollTimeout) / 2
-  const unbounded = state.unbounded ?? window
-  const next = Math.min(Math.max(1, Math.round(worth)), unbounded)
-  if (next === window) return state
-  return { ...moved(state, at, next, "PollTimeout", state.phase), unbounded: next < unbounded ? unbounded : undefined }
+  if (rate === 0) return state
+  const worth = Math.max(1, (rate * state.bounds.pollTimeout) / 2)
+  // Not to and fro by one.
+  const inTime = Math.round(worth) > state.inTime || worth <= state.inTime - 1 ? Math.round(worth) : state.inTime
+  const isOther = Math.min(state.wanted, inTime) !== Math.min(state.wanted, state.inTime)
+  return { ...state, inTime, ...(isOther ? decided(state, "PollTimeout") : undefined) }
 }
 
 const most = (state: State) => state.bounds.most ?? defaultMost
@@ -579,10 +596,10 @@ const moved = (state: State, at: number, window: number, reason: Reason, phase: 
   const bounded = Math.max(1, Math.min(Math.round(window), most(state)))
   return {
     ...state,
-    window: bounded,
+    wanted: bounded,
     phase,
     sample: noSample(at, state.held + state.posting),
-    ...(bounded === state.window ? undefined : decided(state, reason))
+    ...(bounded === state.wanted ? undefined : decided(state, reason))
   }
 }
 
@@ -595,7 +612,9 @@ const grow = (state: State, at: number): State => {
     const next = Math.min(window + growth.step, most(state))
     return {
       ...state,
-      window: next,
+      wanted: next,
+      // There is more room than there was: what was tried in vain says nothing any more.
+      patience: next > growth.ceiling ? firstPatience : state.patience,
       // One by one up to where it was full, and a little beyond; if it is not full there any more, faster and faster.
       growth: {
         ...growth,
@@ -614,7 +633,7 @@ const grow = (state: State, at: number): State => {
     const next = Math.min(usualWindow, Math.max(worth, window))
     return next > window ? moved(state, at, next, "ResultsCome", phase) : state
   }
-  if (sample.count < window * enough) return state
+  if (sample.count < window * sampleShare) return state
   const measured: Measured = { window, mean: sample.sum / sample.count }
   switch (phase._tag) {
     case "Usual":
@@ -681,7 +700,7 @@ const tryHigher = (state: State, at: number, from: Measured): State => {
 const lower = 0.625
 const higher = 1.5
 /** Results, as a share of the window, that tell how long it takes with it: what is tried and is worse costs for as long as it is tried. */
-const enough = 0.75
+const sampleShare = 0.75
 
 const settle = (state: State, at: number, best: Measured): State =>
   moved(state, at, best.window, "Throughput", { _tag: "Usual", settled: true, measured: best })

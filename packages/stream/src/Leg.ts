@@ -10,6 +10,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { Flow } from "./Flow.ts"
 import type { RunEvent, StopReason } from "./RunEvent.ts"
@@ -39,11 +41,13 @@ export interface Leg {
   stopping: Deferred.Deferred<void>
   halted: boolean
   /** What is under way until then: see {@link untilHalted}. */
-  readonly calls: Set<Fiber.Fiber<unknown, unknown>>
+  readonly calls: FiberSet.FiberSet<unknown, unknown>
 }
 
-/** A leg that has just begun. */
-export const make = (options: Pick<Leg, "emitUnsafe" | "flow"> & { readonly lastBatch?: number }): Effect.Effect<Leg> =>
+/** A leg that has just begun, for as long as the scope is open. */
+export const make = (
+  options: Pick<Leg, "emitUnsafe" | "flow"> & { readonly lastBatch?: number }
+): Effect.Effect<Leg, never, Scope.Scope> =>
   Effect.gen(function* () {
     return {
       emit: (event) => Effect.suspend(() => options.emitUnsafe(event)),
@@ -58,7 +62,7 @@ export const make = (options: Pick<Leg, "emitUnsafe" | "flow"> & { readonly last
       requested: false,
       stopping: yield* Deferred.make<void>(),
       halted: false,
-      calls: new Set()
+      calls: yield* FiberSet.make<unknown, unknown>()
     }
   })
 
@@ -111,7 +115,7 @@ export const halt = (leg: Leg): Effect.Effect<void> =>
   Effect.suspend(() => {
     leg.halted = true
     leg.flow.halt()
-    return Fiber.interruptAll(leg.calls)
+    return FiberSet.clear(leg.calls)
   })
 
 /** Sleeps, and tells whether the leg began to stop meanwhile. */
@@ -128,11 +132,13 @@ export const untilHalted = <A, E, R, B>(
     leg.halted
       ? Effect.sync(onHalted)
       : // A race with the halt would be two fibers for each call of a run, where one does.
-        Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (call) => {
-          leg.calls.add(call)
-          call.addObserver(() => void leg.calls.delete(call))
-          return Effect.flatMap(Fiber.await(call), (exit): Effect.Effect<A | B, E> =>
-            leg.halted && Exit.hasInterrupts(exit) ? Effect.sync(onHalted) : exit
+        Effect.flatMap(FiberSet.run(leg.calls, effect), (call) =>
+          Fiber.await(call).pipe(
+            // Whoever is interrupted gives back what the call may still use, so it has to have ended.
+            Effect.onInterrupt(() => Fiber.interrupt(call)),
+            Effect.flatMap((exit): Effect.Effect<A | B, E> =>
+              leg.halted && Exit.hasInterrupts(exit) ? Effect.sync(onHalted) : exit
+            )
           )
-        })
+        )
   )

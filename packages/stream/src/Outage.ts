@@ -6,6 +6,7 @@
  * until it is back, where a breaker would have it fail.
  */
 import type { AuthleteError } from "@tokenbatch/core"
+import type * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as CircuitBreaker from "effect/persistence/CircuitBreaker"
@@ -23,8 +24,10 @@ export interface Options {
   readonly onAway: () => void
   /** Called with the milliseconds that it was away. */
   readonly onBack: (millis: number) => void
-  /** It has been away for too long. */
+  /** In place of that: it has been away for too long. */
   readonly onGone: (last: AuthleteError.AuthleteError) => Effect.Effect<void>
+  /** Asking met a defect. */
+  readonly onDefect: (cause: Cause.Cause<never>) => Effect.Effect<unknown>
 }
 
 /** What a run knows of its service being away. */
@@ -102,14 +105,14 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       if (answer.failure._tag !== "CircuitBreakerError") last = answer.failure
       if (now() - outage.from < giveUpAfter) continue
       gone = true
-      yield* options.onGone(last)
       break
     }
     outage.to = now()
     if (outages.length > remembered) outages.shift()
     out = false
     unanswered = 0
-    options.onBack(outage.to - outage.from)
+    if (gone) yield* options.onGone(last)
+    else options.onBack(outage.to - outage.from)
   })
 
   return {
@@ -136,7 +139,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       out = true
       outages.push({ from: Math.max(unansweredSince, now() - longestBefore), to: Infinity })
       options.onAway()
-      yield* Effect.forkIn(probe(error), scope)
+      yield* Effect.forkIn(Effect.catchCause(probe(error), options.onDefect), scope)
     })
   }
 })

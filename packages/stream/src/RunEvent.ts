@@ -203,7 +203,7 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
     "RoomAgain",
     /** Requests came too fast for the service. */
     "TooFast",
-    /** More would not be done before the poll timeout. */
+    /** As many as are done in half the poll timeout, which became fewer or more. */
     "PollTimeout",
     /** Results take much longer, or much less long, than they did. */
     "Drift",

@@ -80,13 +80,11 @@ export const submit = Effect.fnUntraced(function* (
   options: Options = {}
 ): Effect.fn.Return<Submitted, never, TokenOperations.TokenOperations> {
   if (leg.anyTaken) return yield* attempts(leg, job, options)
-  yield* leg.first.take(1)
-  // Whoever waited here may find that somebody else's call was taken meanwhile.
-  if (leg.anyTaken) {
-    yield* leg.first.release(1)
-    return yield* attempts(leg, job, options)
-  }
-  return yield* Effect.ensuring(attempts(leg, job, options), leg.first.release(1))
+  const first = yield* leg.first.withPermit(
+    // Whoever waited here may find that somebody else's call was taken meanwhile.
+    Effect.suspend(() => (leg.anyTaken ? Effect.undefined : attempts(leg, job, options)))
+  )
+  return first ?? (yield* attempts(leg, job, options))
 })
 
 const attempts = Effect.fnUntraced(function* (

@@ -184,6 +184,10 @@ const run = Effect.fnUntraced(function* <E, R>(
   const resumed = journal.begun
   const pending = Resolving.pendingIn(open)
 
+  /** What meets a defect has no end that could be told: the stream dies of it rather than finish without, or go on for ever. */
+  const died = (cause: Cause.Cause<never>) =>
+    Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Queue.failCause(queue, cause)
+
   const log = yield* EventLog.make({
     journal,
     fold,
@@ -197,14 +201,15 @@ const run = Effect.fnUntraced(function* <E, R>(
     giveUpAfter: options.giveUpAfter ?? Submission.defaultGiveUpAfter,
     // Nobody waits for it: it says nothing that anything else is known by.
     changed: (event) => void log(event),
-    givenUp: (message) => Leg.stop(leg, "GivenUp", message)
+    givenUp: (message) => Leg.stop(leg, "GivenUp", message),
+    died
   })
   const leg: Leg.Leg = yield* Leg.make({ emitUnsafe: log, flow, lastBatch: open.last })
 
   const notifications = yield* Effect.serviceOption(BatchNotifications)
   if (Option.isSome(notifications)) {
     const hints = yield* notifications.value.hints
-    yield* Effect.forkScoped(Effect.forever(Effect.map(PubSub.take(hints), flow.hint)))
+    yield* Effect.forkScoped(Effect.catchCause(Effect.forever(Effect.map(PubSub.take(hints), flow.hint)), died))
   }
 
   const reader = yield* InputReader.make(inputs)
@@ -241,7 +246,7 @@ const run = Effect.fnUntraced(function* <E, R>(
       yield* Leg.stop(leg, "Requested", "the run was asked to stop")
       yield* Effect.sleep(options.grace ?? Duration.seconds(10))
       yield* Leg.halt(leg)
-    })
+    }).pipe(Effect.catchCause(died))
   )
 
   const deliveryOptions: Delivery.Options = {
@@ -258,10 +263,7 @@ const run = Effect.fnUntraced(function* <E, R>(
     FiberSet.run(
       fibers,
       effect.pipe(
-        // A batch that met a defect has no end that could be told: the stream dies of it rather than finish without.
-        Effect.catchCause((cause) =>
-          Cause.hasInterruptsOnly(cause) ? Effect.failCause(cause) : Queue.failCause(queue, cause)
-        ),
+        Effect.catchCause(died),
         Effect.ensuring(
           Effect.suspend(() => {
             batch.release()

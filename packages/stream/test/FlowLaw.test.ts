@@ -364,6 +364,9 @@ describe("FlowLaw", () => {
       assert.isTrue(FlowLaw.nextCreate(ended) <= last + 10)
       const again = take(ended, 1, last + 10)
       assert.strictEqual(FlowLaw.nextCreate(again), Infinity)
+      // Where one ends every half second, another one may well have by then.
+      const busy = { ...take(FlowLaw.initial(bounds, 0), 1), rate: 1 / 500 }
+      assert.strictEqual(FlowLaw.nextCreate(fold(refuse(busy, 20), pollAt(30, false))), Infinity)
     })
 
     it("counts once with all that were on their way when it came", () => {
@@ -538,6 +541,63 @@ describe("FlowLaw", () => {
     const { law, took } = drive({ workers: 8, work }, 600, { pollTimeout: 2600 })
     assert.isTrue(law.window >= 7, String(law.window))
     assert.isTrue(took < 1.3 * (600 / 8) * 1190, String(took))
+  })
+
+  it("keeps to a queue that is full where the poll timeout bounds it as well, and says nothing twice", () => {
+    let law = take(FlowLaw.initial({ pollTimeout: 100_000 }, 0), 4)
+    let at = 0
+    let window = law.window
+    let decisions = 0
+    // One at a time, a second each at first and then five: ten are done in half the timeout.
+    const work = (count: number, millis: number) => {
+      for (let i = 0; i < count; i++) {
+        while (law.held < law.window) law = take(law, 1, at)
+        at += millis
+        const { held } = law
+        const before = law
+        law = fold(law, { _tag: "Ended", at, taken: { at: at - held * millis, held } })
+        if (law.decisions === before.decisions) assert.strictEqual(law.window, window)
+        else assert.notStrictEqual(law.window, window, law.reason)
+        decisions = law.decisions
+        window = law.window
+      }
+    }
+    work(300, 1000)
+    work(300, 5000)
+    assert.strictEqual(law.reason, "PollTimeout")
+    assert.isTrue(law.window <= 11, String(law.window))
+    assert.isTrue(decisions < 60, String(decisions))
+    law = fold(refuse(law, at), pollAt(at + 10, false))
+    assert.strictEqual(law.reason, "QueueFull")
+    const full = law.window
+    assert.isTrue(full < window)
+    window = full
+    work(10, 5000)
+    assert.strictEqual(law.window, full)
+    assert.isFalse(
+      Number.isNaN(
+        fold(take(FlowLaw.initial({ pollTimeout: Infinity }, 0), 1), {
+          _tag: "Ended",
+          at: 0,
+          taken: { at: 0, held: 1 }
+        }).window
+      )
+    )
+  })
+
+  it("comes closer faster where requests are far apart, and little where they are not", () => {
+    const shrunk = (spacing: number) => {
+      let law = take(FlowLaw.initial(bounds, 0), 10)
+      law = { ...fold(refuse(law, 1000), pollAt(1020, true)), spacing, spacingAtRefusal: spacing, interval: spacing }
+      let at = Math.ceil(FlowLaw.nextPoll(law))
+      for (let i = 0; i < 20; i++) {
+        law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at }, { _tag: "Ended", at })
+        at = FlowLaw.nextCreate(law)
+      }
+      return 1 - law.spacing / spacing
+    }
+    assert.isAbove(shrunk(400), 2.5 * shrunk(50))
+    assert.isBelow(shrunk(1000), 0.05)
   })
 
   it("holds no more than is done in half the poll timeout", () => {

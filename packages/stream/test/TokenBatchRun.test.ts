@@ -346,6 +346,15 @@ describe("TokenBatchRun", () => {
       const polled = service({ status: () => Effect.die("a defect") })
       const exit = yield* Effect.exit(inTime(run(lines(4), polled)))
       assert.isTrue(Exit.isFailure(exit) && Cause.hasDies(exit.cause))
+      // In a call that no batch makes: whether the service is back.
+      const down = new TransportError({ code: "ECONNREFUSED", reason: "", sent: false })
+      let polls = 0
+      const away = service({ status: () => (++polls > 4 ? Effect.die("a defect") : Effect.fail(down)) })
+      const asking = yield* Effect.exit(inTime(run(lines(5), away, { batchSize: 1 })))
+      assert.isTrue(Exit.isFailure(asking) && Cause.hasDies(asking.cause))
+      const idle = service({ status: () => Effect.succeed({ state: "Running" as const }) })
+      const stopping = yield* Effect.exit(inTime(run(lines(5), idle, { batchSize: 1, stop: Effect.die("a defect") })))
+      assert.isTrue(Exit.isFailure(stopping) && Cause.hasDies(stopping.cause))
     })
   )
 
