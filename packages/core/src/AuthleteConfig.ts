@@ -22,7 +22,9 @@ export type Region = keyof typeof regions
 
 /** Names a service (an authorization server) at Authlete. */
 export const ServiceId = Schema.String.check(
-  Schema.isPattern(/^[^\s/?#]+$/, { message: "expected a service id: no white space, no slash" })
+  Schema.isPattern(/^(?!\.{1,2}$)[^\s/?#]+$/, {
+    message: "expected a service id: no white space, no slash, and no place in a path"
+  })
 ).pipe(Schema.brand("ServiceId"))
 export type ServiceId = typeof ServiceId.Type
 
@@ -142,7 +144,14 @@ export const make = Effect.fnUntraced(function* (
     )
   }
   const serviceId = yield* Effect.mapError(Schema.decodeUnknownEffect(ServiceId)(settings.serviceId), () =>
-    invalid("service id", settings.serviceId === "" ? "is empty" : "holds white space or a slash")
+    invalid(
+      "service id",
+      settings.serviceId === ""
+        ? "is empty"
+        : /^\.+$/.test(settings.serviceId)
+          ? "is no id but a place in a path"
+          : "holds white space or a slash"
+    )
   )
   const requestTimeout = Duration.fromInputUnsafe(settings.requestTimeout ?? "60 seconds")
   if (Duration.toMillis(requestTimeout) <= 0) return yield* invalid("request timeout", "must be more than zero")

@@ -106,7 +106,7 @@ describe("AuthleteConfig", () => {
     })
   )
 
-  it.effect.each(["", "a b", "a/b", "a?b", "a#b", "a\n"])("refuses the service id %j", (serviceId) =>
+  it.effect.each(["", "a b", "a/b", "a?b", "a#b", "a\n", ".", ".."])("refuses the service id %j", (serviceId) =>
     Effect.flip(make({ serviceId }))
   )
 

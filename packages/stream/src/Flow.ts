@@ -215,7 +215,7 @@ export const make = Effect.fnUntraced(function* (
       tell("Away")
     },
     onBack: (millis) => {
-      observe({ _tag: "WasAway", millis })
+      observe({ _tag: "WasAway", at: now(), millis })
       tell("Back")
       stir()
     },

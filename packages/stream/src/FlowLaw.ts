@@ -54,7 +54,7 @@ export type Observation =
   /** A status call begins. */
   | { readonly _tag: "Asked"; readonly at: number }
   /** The service was away, and is back: of that time nothing is to be learned. */
-  | { readonly _tag: "WasAway"; readonly millis: number }
+  | { readonly _tag: "WasAway"; readonly at: number; readonly millis: number }
   /** A batch is no longer with the service, or not waited for any more. */
   | {
       readonly _tag: "Ended"
@@ -178,6 +178,8 @@ export interface State {
   readonly blockedUntil: number
   /** Milliseconds between requests. 0: not spaced. */
   readonly spacing: number
+  /** Whether that is more than a guess: it was seen that closer is too close. */
+  readonly isSure: boolean
   /** As wide as it was at the last refusal. */
   readonly spacingAtRefusal: number
   /** How many were taken between two refusals, lately. */
@@ -226,6 +228,7 @@ export const initial = (bounds: Bounds, at: number): State => ({
   refusals: 0,
   blockedUntil: -Infinity,
   spacing: 0,
+  isSure: false,
   spacingAtRefusal: 0,
   between: 0,
   helped: undefined,
@@ -312,7 +315,7 @@ const stepped = (state: State, observation: Observation): State => {
     case "Asked":
       return state.pollsCount ? spaced(state, observation.at) : state
     case "WasAway":
-      return wasAway(state, observation.millis)
+      return wasAway(state, observation)
     case "Polled":
       return polled(state, observation)
     case "Ended":
@@ -320,12 +323,16 @@ const stepped = (state: State, observation: Observation): State => {
   }
 }
 
-const wasAway = (state: State, millis: number): State => ({
-  ...state,
-  began: state.began === undefined ? undefined : state.began + millis,
-  countedSince: state.countedSince + millis,
-  lastAccepted: state.lastAccepted + millis
-})
+const wasAway = (state: State, { at, millis }: Extract<Observation, { readonly _tag: "WasAway" }>): State => {
+  // What was answered meanwhile all the same is not to lie ahead of now.
+  const later = (moment: number) => Math.min(moment + millis, at)
+  return {
+    ...state,
+    began: state.began === undefined ? undefined : later(state.began),
+    countedSince: later(state.countedSince),
+    lastAccepted: later(state.lastAccepted)
+  }
+}
 
 const hold = (state: State, at: number): State => ({
   ...state,
@@ -348,25 +355,31 @@ const accepted = (before: State, at: number): State => {
           ...before,
           accepted: before.accepted + 1,
           lastAccepted: at,
-          interval: before.interval + (interval - before.interval) / 32
+          interval: before.interval + (interval - before.interval) / (before.isSure ? 32 : 4)
         }
   if (state.spacing === 0 || !state.heldUp) return state
   // But hardly closer than they really come, or else nothing is between them when they come all at once.
-  const closest = 0.7 * state.interval
+  const closest = state.isSure ? 0.7 * state.interval : 0
   return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }
 }
 
 /**
  * By which share of it the spacing shrinks: little about where the last refusal was, more beyond, and when that is long ago. It is more where
- * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused.
+ * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused. Where it is a
+ * guess, by much, until one is refused.
  */
-const closer = ({ accepted, spacing, spacingAtRefusal }: State): number =>
-  spacing < 0.9 * spacingAtRefusal || accepted > aLongTime
+const closer = ({ accepted, isSure, spacing, spacingAtRefusal }: State): number => {
+  if (!isSure) return 0.1
+  return spacing < 0.9 * spacingAtRefusal || accepted > aLongTime
     ? 0.02
     : Math.min(Math.max(0.0005 * (spacing / 50) ** 2, 0.0002), 0.002)
+}
 
 /** Milliseconds without a request after which nothing was there to be sent. */
 const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
+
+/** As many requests taken before the first refusal tell how fast they may come. */
+const enoughTaken = 8
 
 /** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
 const aLongTime = 120
@@ -455,6 +468,7 @@ const wasTaken = (state: State, at: number): State => {
     wanted: state.growth?.before ?? state.wanted,
     growth: undefined,
     spacing,
+    isSure: false,
     spacingAtRefusal: spacing,
     interval: spacing,
     nextAt: at + spacing,
@@ -478,11 +492,10 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
   // At first there may have been a burst to spend, which says little of what comes after it.
   const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
   const wider = known ? Math.min(1.04 * Math.max(measured, state.spacing), state.spacing * 1.25) : measured
-  const { between, helped, spacing } = slower(
-    known ? state : undefined,
-    Math.min(Math.max(wider, 0.1), widest),
-    state.accepted
-  )
+  const asked = slower(known ? state : undefined, Math.min(Math.max(wider, 0.1), widest), state.accepted)
+  const { between, helped } = asked
+  // As close as they have really come they may come, or nearly.
+  const spacing = known ? Math.min(Math.max(asked.spacing, 0.9 * state.interval), widest) : asked.spacing
   const next = at + Math.max(retryAfter ?? 0, 2 * spacing)
   return {
     ...state,
@@ -490,6 +503,8 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
     cutAt: at,
     pollsCount: state.pollsCount || pollsCount,
     spacing,
+    // Of few that were taken at once nothing is known of how fast they may come.
+    isSure: known || state.accepted >= enoughTaken,
     spacingAtRefusal: spacing,
     interval: known ? state.interval : spacing,
     between,

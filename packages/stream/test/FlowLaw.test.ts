@@ -36,8 +36,9 @@ interface Habits {
   readonly work: (busy: number, at: number) => number
   /** More than so many are refused. */
   readonly full?: number
-  /** Requests a second, status calls included, after a burst of as many. */
+  /** Requests a second, status calls included, after a burst (of as many, if that is not given). */
   readonly perSecond?: number
+  readonly burst?: number
 }
 
 /**
@@ -46,7 +47,7 @@ interface Habits {
  */
 const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) => {
   const trip = 10
-  const { full = Infinity, perSecond = Infinity, workers } = habits
+  const { full = Infinity, perSecond = Infinity, burst = perSecond, workers } = habits
   let law = FlowLaw.initial(given, 0)
   let now = 0
   let left = batches
@@ -55,7 +56,7 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
   const queued: Array<() => void> = []
   let inService = 0
   let busy = 0
-  let tokens = perSecond
+  let tokens = burst
   let filled = 0
   const later: Array<{ readonly at: number; readonly run: () => void }> = []
   const windows: Array<number> = [law.window]
@@ -82,7 +83,7 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
   }
   const allowed = () => {
     if (perSecond === Infinity) return true
-    tokens = Math.min(perSecond, tokens + ((now - filled) * perSecond) / 1000)
+    tokens = Math.min(burst, tokens + ((now - filled) * perSecond) / 1000)
     filled = now
     if (tokens < 1) return false
     tokens--
@@ -585,10 +586,31 @@ describe("FlowLaw", () => {
     )
   })
 
+  it("does not take for a pace what a burst of one was, and finds one that is far closer soon", () => {
+    const { law, refusals, took } = drive({ workers: 100, work: always(50), perSecond: 20, burst: 1 }, 300)
+    assert.approximately(law.spacing, 1000 / 20, 20)
+    assert.isTrue(refusals.length < 30, String(refusals.length))
+    // A create call and a status call for each.
+    assert.isTrue(took < 1.8 * (600 / 20) * 1000, String(took))
+  })
+
+  it("takes nothing that was taken while the service seemed away for later than it is", () => {
+    const before = take(FlowLaw.initial(bounds, 0), 1, 3_000_000)
+    const law = take(fold(before, { _tag: "WasAway", at: 3_600_000, millis: 3_600_000 }), 8, 3_600_100)
+    assert.isAtLeast(law.interval, 0)
+    assert.isFalse(FlowLaw.isPressed(law))
+  })
+
   it("comes closer faster where requests are far apart, and little where they are not", () => {
     const shrunk = (spacing: number) => {
       let law = take(FlowLaw.initial(bounds, 0), 10)
-      law = { ...fold(refuse(law, 1000), pollAt(1020, true)), spacing, spacingAtRefusal: spacing, interval: spacing }
+      law = {
+        ...fold(refuse(law, 1000), pollAt(1020, true)),
+        spacing,
+        isSure: true,
+        spacingAtRefusal: spacing,
+        interval: spacing
+      }
       let at = Math.ceil(FlowLaw.nextPoll(law))
       for (let i = 0; i < 20; i++) {
         law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at }, { _tag: "Ended", at })
