@@ -178,14 +178,13 @@ export interface State {
   readonly blockedUntil: number
   /** Milliseconds between requests. 0: not spaced. */
   readonly spacing: number
-  /** Whether that is more than a guess: it was seen that closer is too close. */
-  readonly isSure: boolean
+  /** As wide as it was when one was refused last, and how often in a row that was about the same. */
+  readonly refusedAt: number
+  readonly agreed: number
   /** As wide as it was at the last refusal. */
   readonly spacingAtRefusal: number
-  /** How many were taken between two refusals, lately. */
-  readonly between: number
-  /** As many were with less between them, when it was last seen that wider helps. */
-  readonly helped: { readonly spacing: number; readonly between: number | undefined } | undefined
+  /** How rare refusals are with about as much between requests as `from`, and with twice as much. */
+  readonly compared: { readonly from: number; readonly before: Count; readonly after: Count } | undefined
   /** Whether status calls are refused as well, so that they are spaced with the others. */
   readonly pollsCount: boolean
   /** No spaced request before. */
@@ -228,10 +227,10 @@ export const initial = (bounds: Bounds, at: number): State => ({
   refusals: 0,
   blockedUntil: -Infinity,
   spacing: 0,
-  isSure: false,
+  refusedAt: 0,
+  agreed: 0,
   spacingAtRefusal: 0,
-  between: 0,
-  helped: undefined,
+  compared: undefined,
   pollsCount: false,
   nextAt: -Infinity,
   heldUp: false,
@@ -355,11 +354,11 @@ const accepted = (before: State, at: number): State => {
           ...before,
           accepted: before.accepted + 1,
           lastAccepted: at,
-          interval: before.interval + (interval - before.interval) / (before.isSure ? 32 : 4)
+          interval: before.interval + (interval - before.interval) / (isSure(before) ? 32 : 4)
         }
   if (state.spacing === 0 || !state.heldUp) return state
   // But hardly closer than they really come, or else nothing is between them when they come all at once.
-  const closest = state.isSure ? 0.7 * state.interval : 0
+  const closest = isSure(state) ? 0.7 * state.interval : 0
   return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }
 }
 
@@ -368,8 +367,9 @@ const accepted = (before: State, at: number): State => {
  * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused. Where it is a
  * guess, by much, until one is refused.
  */
-const closer = ({ accepted, isSure, spacing, spacingAtRefusal }: State): number => {
-  if (!isSure) return 0.1
+const closer = (state: State): number => {
+  if (!isSure(state)) return 0.1
+  const { accepted, spacing, spacingAtRefusal } = state
   return spacing < 0.9 * spacingAtRefusal || accepted > aLongTime
     ? 0.02
     : Math.min(Math.max(0.0005 * (spacing / 50) ** 2, 0.0002), 0.002)
@@ -378,8 +378,12 @@ const closer = ({ accepted, isSure, spacing, spacingAtRefusal }: State): number 
 /** Milliseconds without a request after which nothing was there to be sent. */
 const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
 
-/** As many requests taken before the first refusal tell how fast they may come. */
-const enoughTaken = 8
+/**
+ * Whether the spacing is more than a guess: requests that were about as close were refused again and again. Where one is refused for no
+ * reason of how fast they come, it is another spacing each time.
+ */
+const certain = 4
+const isSure = ({ agreed }: State): boolean => agreed >= certain
 
 /** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
 const aLongTime = 120
@@ -468,7 +472,8 @@ const wasTaken = (state: State, at: number): State => {
     wanted: state.growth?.before ?? state.wanted,
     growth: undefined,
     spacing,
-    isSure: false,
+    refusedAt: 0,
+    agreed: 0,
     spacingAtRefusal: spacing,
     interval: spacing,
     nextAt: at + spacing,
@@ -491,24 +496,18 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
   const elapsed = Math.max(until - state.countedSince, 0)
   // At first there may have been a burst to spend, which says little of what comes after it.
   const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
-  const wider = known ? Math.min(1.04 * Math.max(measured, state.spacing), state.spacing * 1.25) : measured
-  const asked = slower(known ? state : undefined, Math.min(Math.max(wider, 0.1), widest), state.accepted)
-  const { between, helped } = asked
-  // As close as they have really come they may come, or nearly.
-  const spacing = known ? Math.min(Math.max(asked.spacing, 0.9 * state.interval), widest) : asked.spacing
+  const wider = widened(state, measured)
+  const { spacing } = wider
   const next = at + Math.max(retryAfter ?? 0, 2 * spacing)
   return {
     ...state,
     doubt: undefined,
     cutAt: at,
     pollsCount: state.pollsCount || pollsCount,
-    spacing,
-    // Of few that were taken at once nothing is known of how fast they may come.
-    isSure: known || state.accepted >= enoughTaken,
+    ...wider,
+    refusedAt: state.spacing,
     spacingAtRefusal: spacing,
     interval: known ? state.interval : spacing,
-    between,
-    helped,
     nextAt: Math.max(state.nextAt, next),
     accepted: 0,
     countedSince: next - 2 * spacing,
@@ -516,28 +515,69 @@ const tooFast = (state: State, at: number, retryAfter: number | undefined, polls
   }
 }
 
+/** How far apart requests are after one was refused; so far they were taken `measured` milliseconds apart. */
+const widened = (state: State, measured: number): Pick<State, "spacing" | "agreed" | "compared"> => {
+  const { accepted, agreed, interval, refusedAt, spacing } = state
+  const within = (millis: number) => Math.min(Math.max(millis, 0.1), widest)
+  if (spacing === 0) {
+    // Of few that were taken at once nothing is known of how fast they may come.
+    return { spacing: within(measured), agreed: accepted >= enoughRefusals ? certain : 0, compared: undefined }
+  }
+  if (!isSure(state)) {
+    return {
+      spacing: within(spacing * 1.25),
+      agreed: spacing > 0.85 * refusedAt ? agreed + 1 : 0,
+      compared: undefined
+    }
+  }
+  const asked = slower(state, within(Math.min(1.04 * Math.max(measured, spacing), spacing * 1.25)))
+  return {
+    // As close as they have really come they may come, or nearly.
+    spacing: within(Math.max(asked.spacing, 0.9 * interval)),
+    agreed: asked.spacing < spacing ? 0 : agreed,
+    compared: asked.compared
+  }
+}
+
 /**
  * Whether to ask more slowly. A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly: when
- * twice as much between requests has not made refusals clearly rarer, it is as it was before that.
+ * twice as much between requests has not made refusals clearly rarer, it is a guess again, and as it was before that. How rare they are is told
+ * by some of them, since one alone comes by chance.
  */
-const slower = (
-  before: State | undefined,
-  spacing: number,
-  accepted: number
-): Pick<State, "spacing" | "between" | "helped"> => {
-  const helped = before?.helped
-  if (before === undefined) return { spacing, between: accepted, helped: undefined }
-  // From here on it shows: so far, some were taken with another spacing, or out of a burst that the service allows.
-  if (helped === undefined || spacing < helped.spacing / 2) {
-    return { spacing, between: accepted, helped: { spacing, between: undefined } }
+const slower = (state: State, spacing: number): Pick<State, "spacing" | "compared"> => {
+  const { accepted, compared } = state
+  if (compared === undefined || spacing < compared.from / 2) {
+    return { spacing, compared: { from: spacing, before: noCount, after: noCount } }
   }
-  if (helped.between === undefined) return { spacing, between: accepted, helped: { ...helped, between: accepted } }
-  const between = before.between + (accepted - before.between) / 4
-  if (spacing < 2 * helped.spacing) return { spacing, between, helped }
-  return between < 1.5 * helped.between
-    ? { spacing: helped.spacing, between, helped }
-    : { spacing, between, helped: { spacing, between } }
+  const { from } = compared
+  if (state.spacing < 2 * from) {
+    // Not beyond twice as much before it is known.
+    const before = counted(compared.before, accepted)
+    const isKnown = before.refusals >= enoughRefusals
+    return { spacing: isKnown ? spacing : Math.min(spacing, 2 * from), compared: { ...compared, before } }
+  }
+  const after = counted(compared.after, accepted)
+  if (after.refusals < enoughRefusals) return { spacing: state.spacing, compared: { ...compared, after } }
+  return mean(after) < 1.5 * mean(compared.before)
+    ? { spacing: from, compared: undefined }
+    : { spacing, compared: { from: spacing, before: noCount, after: noCount } }
 }
+
+/** Requests taken before so many refusals. */
+interface Count {
+  readonly accepted: number
+  readonly refusals: number
+}
+
+const noCount: Count = { accepted: 0, refusals: 0 }
+const counted = (count: Count, accepted: number): Count => ({
+  accepted: count.accepted + accepted,
+  refusals: count.refusals + 1
+})
+const mean = ({ accepted, refusals }: Count): number => accepted / Math.max(refusals, 1)
+
+/** As many tell how rare refusals are. */
+const enoughRefusals = 8
 
 /** From half a second, doubling up to half a minute. */
 const backoff = (refusals: number): number => Math.min(250 * 2 ** refusals, 30_000)

@@ -39,6 +39,8 @@ interface Habits {
   /** Requests a second, status calls included, after a burst (of as many, if that is not given). */
   readonly perSecond?: number
   readonly burst?: number
+  /** Whether one is refused for no reason. */
+  readonly refuses?: () => boolean
 }
 
 /**
@@ -47,7 +49,7 @@ interface Habits {
  */
 const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) => {
   const trip = 10
-  const { full = Infinity, perSecond = Infinity, burst = perSecond, workers } = habits
+  const { full = Infinity, perSecond = Infinity, burst = perSecond, refuses, workers } = habits
   let law = FlowLaw.initial(given, 0)
   let now = 0
   let left = batches
@@ -82,6 +84,7 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
     reasons.push(law.reason!)
   }
   const allowed = () => {
+    if (refuses?.() === true) return false
     if (perSecond === Infinity) return true
     tokens = Math.min(burst, tokens + ((now - filled) * perSecond) / 1000)
     filled = now
@@ -594,6 +597,12 @@ describe("FlowLaw", () => {
     assert.isTrue(took < 1.8 * (600 / 20) * 1000, String(took))
   })
 
+  it("is not made ever slower by refusals that have nothing to do with how fast it is", () => {
+    const roll = dice(3)
+    const { took } = drive({ workers: 4, work: always(200), refuses: () => roll(5) === 0 }, 400)
+    assert.isTrue(took < 40 * (400 / 4) * 200, String(took))
+  })
+
   it("takes nothing that was taken while the service seemed away for later than it is", () => {
     const before = take(FlowLaw.initial(bounds, 0), 1, 3_000_000)
     const law = take(fold(before, { _tag: "WasAway", at: 3_600_000, millis: 3_600_000 }), 8, 3_600_100)
@@ -607,7 +616,7 @@ describe("FlowLaw", () => {
       law = {
         ...fold(refuse(law, 1000), pollAt(1020, true)),
         spacing,
-        isSure: true,
+        agreed: 9,
         spacingAtRefusal: spacing,
         interval: spacing
       }
