@@ -159,6 +159,8 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const stop = yield* Deferred.make<void>()
   const startedAt = yield* Clock.currentTimeMillis
   const rateOf = Progress.makeRate(startedAt)
+  /** By the legs before this one. */
+  let createdBefore = 0
   const drawing = Progress.make({
     terminal: Progress.stderr({ shared: settings.json && process.stdout.isTTY === true }),
     text: (now, width) =>
@@ -167,7 +169,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
           state,
           elapsed: now - startedAt,
           now,
-          rate: rateOf(now, state.records.created),
+          rate: rateOf(now, state.records.created - createdBefore),
           size,
           limit: Option.getOrUndefined(settings.limit)
         },
@@ -258,6 +260,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const consume = Effect.fnUntraced(function* (events: ReadonlyArray<RunEvent.RunEvent>) {
     for (const event of events) {
       state = RunState.step(state, event)
+      if (state.legs <= settings.legs) createdBefore = state.records.created
       open.step(event)
       if (event._tag === "RunFinished") report = event.report
       examples.add(event)

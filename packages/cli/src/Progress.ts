@@ -60,15 +60,21 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   const { atService, awaySince, flow, records, window } = state
   const spaced = flow?.requestsPerSecond
   const done = share(snapshot)
-  const left = remaining(snapshot)
-  const bad = records.failed + records.unresolved + records.notSubmitted
+  // How long the service stays away nobody knows.
+  const left = awaySince === undefined ? remaining(snapshot) : undefined
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
     [1, `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`],
     ...(records.existing > 0 ? [[7, `${Format.short(records.existing)} existing`] as const] : []),
     ...(records.rejected > 0 ? [[7, `${Format.short(records.rejected)} rejected`] as const] : []),
-    ...(bad > 0 ? [[2, `${Format.short(bad)} not created`] as const] : []),
-    ...(state.resolving ? [[2, `${Format.short(records.unresolved)} to find out about`] as const] : []),
+    ...(records.failed > 0 ? [[2, `${Format.short(records.failed)} failed`] as const] : []),
+    // Perhaps created, perhaps not.
+    ...(state.resolving
+      ? [[2, `${Format.short(records.unresolved)} to find out about`] as const]
+      : records.unresolved > 0
+        ? [[2, `${Format.short(records.unresolved)} in doubt`] as const]
+        : []),
+    ...(records.notSubmitted > 0 ? [[2, `${Format.short(records.notSubmitted)} not submitted`] as const] : []),
     ...(awaySince === undefined
       ? []
       : [[2, `service away for ${Format.elapsed(Math.max(now - awaySince, 0))}`] as const]),

@@ -94,7 +94,7 @@ describe("Progress", () => {
     const flow = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
     assert.strictEqual(
       Progress.line({ ...snapshot, state: { ...state, window: 64, flow, awaySince: 988_000 } }),
-      "25% 20.0k read  9,500 created  500 rejected  service away for 12.0s  10/64 in flight  spaced to 18 requests/s  950/s  10.0s  30.0s left"
+      "25% 20.0k read  9,500 created  500 rejected  service away for 12.0s  10/64 in flight  spaced to 18 requests/s  950/s  10.0s"
     )
     const narrow = Progress.line({ ...snapshot, state: { ...state, window: 64, flow } }, 90)
     assert.include(narrow, "spaced to 18 requests/s")
@@ -103,6 +103,16 @@ describe("Progress", () => {
       Progress.line({ ...snapshot, state: { ...state, awaySince: 988_000 } }, 60),
       "service away for 12.0s"
     )
+  })
+
+  it("calls nothing lost that may have been created", () => {
+    const records = { ...state.records, unresolved: 28_000, notSubmitted: 2000, failed: 1 }
+    const line = Progress.line({ ...snapshot, state: { ...state, records } })
+    for (const part of ["28.0k in doubt", "2,000 not submitted", "1 failed"]) assert.include(line, part)
+    assert.notInclude(line, "not created")
+    const resolving = Progress.line({ ...snapshot, state: { ...state, records, resolving: true } })
+    assert.include(resolving, "28.0k to find out about")
+    assert.notInclude(resolving, "in doubt")
   })
 
   it("says of the pace what people should know, each thing once, and not more than an outage a minute", () => {
