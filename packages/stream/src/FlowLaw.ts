@@ -202,11 +202,13 @@ export interface State {
   readonly reason: Reason | undefined
 }
 
+const firstOf = ({ fixed, most = defaultMost }: Bounds): number => fixed ?? Math.min(firstWindow, most)
+
 /** Before anything was observed. */
 export const initial = (bounds: Bounds, at: number): State => ({
   bounds,
-  window: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
-  wanted: bounds.fixed ?? Math.min(firstWindow, bounds.most ?? defaultMost),
+  window: firstOf(bounds),
+  wanted: firstOf(bounds),
   inTime: Infinity,
   posting: 0,
   ramp: bounds.fixed === undefined ? 2 : Infinity,
@@ -378,11 +380,13 @@ const closer = (state: State): number => {
 /** Milliseconds without a request after which nothing was there to be sent. */
 const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
 
-/**
- * Whether the spacing is more than a guess: requests that were about as close were refused again and again. Where one is refused for no
- * reason of how fast they come, it is another spacing each time.
- */
+/** As many refusals in a row at about the same spacing make it more than a guess. */
 const certain = 4
+
+/**
+ * Whether the spacing is more than a guess. Where requests are refused for no reason of how fast they come, it is another spacing each
+ * time.
+ */
 const isSure = ({ agreed }: State): boolean => agreed >= certain
 
 /** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
