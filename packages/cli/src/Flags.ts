@@ -1,5 +1,5 @@
 /** Values as people write them on a command line, and the flags that several commands have. */
-import { FlowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
+import { WindowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
 import * as ByteSize from "effect/ByteSize"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
@@ -169,7 +169,7 @@ export const running = {
     Flag.optional
   ),
   maxConcurrency: count("max-concurrency").pipe(
-    withDefault("Most batches in flight at once, where that is found out", FlowLaw.defaultMost)
+    withDefault("Most batches in flight at once, where that is found out", WindowLaw.defaultMost)
   ),
   maxRequestsPerSecond: count("max-requests-per-second").pipe(
     Flag.withDescription(

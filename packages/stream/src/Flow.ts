@@ -26,6 +26,7 @@ import * as Semaphore from "effect/Semaphore"
 import * as Batches from "./Batches.ts"
 import * as FlowLaw from "./FlowLaw.ts"
 import * as Outage from "./Outage.ts"
+import * as PaceLaw from "./PaceLaw.ts"
 import * as PollLaw from "./PollLaw.ts"
 import type { FlowChanged } from "./RunEvent.ts"
 import * as SizeLaw from "./SizeLaw.ts"
@@ -189,7 +190,7 @@ export const make = Effect.fnUntraced(function* (
   let size = SizeLaw.initial
   const { batchSize: given = Batches.defaultBatchSize } = settings
   const auto = given === "auto"
-  const slots = yield* Semaphore.make(law.window)
+  const slots = yield* Semaphore.make(FlowLaw.windowOf(law))
 
   const creating: Array<Creating> = []
   /** In the order in which they were taken. */
@@ -232,11 +233,12 @@ export const make = Effect.fnUntraced(function* (
   const observe = (observation: FlowLaw.Observation): void => {
     const before = law
     law = FlowLaw.step(law, observation)
-    if (law.decisions === before.decisions) return
-    const { window } = law
-    tell(law.reason!)
+    const reason = FlowLaw.decision(before, law)
+    if (reason === undefined) return
+    tell(reason)
+    const window = FlowLaw.windowOf(law)
     // Whoever waited for a slot goes on at once.
-    if (window !== before.window) Effect.runSync(slots.resize(window))
+    if (window !== FlowLaw.windowOf(before)) Effect.runSync(slots.resize(window))
   }
 
   const measure = (observation: SizeLaw.Observation): void => {
@@ -251,8 +253,8 @@ export const make = Effect.fnUntraced(function* (
       _tag: "FlowChanged",
       at: clock.currentTimeMillisUnsafe(),
       reason,
-      window: law.window,
-      ...(law.spacing > 0 ? { requestsPerSecond: round(1000 / law.spacing) } : undefined),
+      window: FlowLaw.windowOf(law),
+      ...(law.pace.spacing > 0 ? { requestsPerSecond: round(1000 / law.pace.spacing) } : undefined),
       ...(auto ? { batchSize: size.size } : undefined)
     })
 
@@ -453,7 +455,7 @@ export const make = Effect.fnUntraced(function* (
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
-          const aim = law.pollsCount && FlowLaw.isPressed(law) ? PollLaw.limitedAim : PollLaw.usualAim
+          const aim = law.pace.pollsCount && PaceLaw.isPressed(law.pace) ? PollLaw.limitedAim : PollLaw.usualAim
           const learn = ticket.ours && !outage.wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)

@@ -1,9 +1,9 @@
-import { FlowLaw } from "@tokenbatch/stream"
+import { FlowLaw, PaceLaw, WindowLaw } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { dice } from "./fixtures.ts"
 
-const bounds: FlowLaw.Bounds = { pollTimeout: 900_000 }
+const bounds: WindowLaw.Bounds = { pollTimeout: 900_000 }
 
 const fold = (state: FlowLaw.State, ...observations: ReadonlyArray<FlowLaw.Observation>) =>
   observations.reduce((before, observation) => FlowLaw.step(before, observation), state)
@@ -47,7 +47,7 @@ interface Habits {
  * Hands in as the law says, against a model in which the same happens each time. Each result is asked after once, when it is there; and once more
  * where the law wants to know.
  */
-const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) => {
+const drive = (habits: Habits, batches: number, given: WindowLaw.Bounds = bounds) => {
   const trip = 10
   const { full = Infinity, perSecond = Infinity, burst = perSecond, refuses, workers } = habits
   let law = FlowLaw.initial(given, 0)
@@ -61,7 +61,7 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
   let tokens = burst
   let filled = 0
   const later: Array<{ readonly at: number; readonly run: () => void }> = []
-  const windows: Array<number> = [law.window]
+  const windows: Array<number> = [FlowLaw.windowOf(law)]
   const reasons: Array<FlowLaw.Reason> = []
   const times: Array<number> = []
   /** How many had been taken when one was refused. */
@@ -79,9 +79,10 @@ const drive = (habits: Habits, batches: number, given: FlowLaw.Bounds = bounds) 
     law = FlowLaw.step(law, observation)
     mostHeld = Math.max(mostHeld, law.held)
     mostPosting = Math.max(mostPosting, law.posting)
-    if (law.decisions === before.decisions) return
-    windows.push(law.window)
-    reasons.push(law.reason!)
+    const reason = FlowLaw.decision(before, law)
+    if (reason === undefined) return
+    windows.push(FlowLaw.windowOf(law))
+    reasons.push(reason)
   }
   const allowed = () => {
     if (refuses?.() === true) return false
@@ -173,9 +174,9 @@ const always = (millis: number) => () => millis
 describe("FlowLaw", () => {
   it("begins with few: two create calls at once, one more with each that is taken, up to its first window", () => {
     let law = FlowLaw.initial(bounds, 0)
-    assert.strictEqual(law.window, FlowLaw.firstWindow)
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.first)
     const most: Array<number> = []
-    for (let count = 0; law.held < FlowLaw.firstWindow; count++) {
+    for (let count = 0; law.held < WindowLaw.first; count++) {
       assert.isTrue(count < 100)
       let sent = 0
       for (; FlowLaw.nextCreate(law) <= 0; sent++) law = fold(law, { _tag: "Sent", at: 0 })
@@ -184,16 +185,16 @@ describe("FlowLaw", () => {
     }
     assert.deepStrictEqual(most.slice(0, 4), [2, 3, 4, 5])
     assert.strictEqual(FlowLaw.nextCreate(law), Infinity, "and no more than the window")
-    assert.strictEqual(law.posting + law.held, FlowLaw.firstWindow)
+    assert.strictEqual(law.posting + law.held, WindowLaw.first)
   })
 
   it("takes its usual window once results come", () => {
-    let law = take(FlowLaw.initial(bounds, 0), FlowLaw.firstWindow)
-    for (let i = 1; i <= FlowLaw.firstWindow; i++) {
+    let law = take(FlowLaw.initial(bounds, 0), WindowLaw.first)
+    for (let i = 1; i <= WindowLaw.first; i++) {
       law = fold(law, { _tag: "Ended", at: 100 * i, taken: { at: 0, held: i } })
     }
-    assert.strictEqual(law.window, FlowLaw.usualWindow)
-    assert.strictEqual(law.reason, "ResultsCome")
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usual)
+    assert.strictEqual(law.window.reason, "ResultsCome")
     assert.isTrue(FlowLaw.nextCreate(law) <= 1600)
   })
 
@@ -204,8 +205,11 @@ describe("FlowLaw", () => {
       [12, 50]
     ] as const) {
       const { law, mostHeld, reasons, took, windows } = drive({ workers, work: always(millis) }, 1000)
-      assert.isTrue(law.window >= 3 * workers && law.window <= FlowLaw.usualWindow, `${workers}: ${law.window}`)
-      assert.isTrue(mostHeld <= FlowLaw.usualWindow)
+      assert.isTrue(
+        FlowLaw.windowOf(law) >= 3 * workers && FlowLaw.windowOf(law) <= WindowLaw.usual,
+        `${workers}: ${FlowLaw.windowOf(law)}`
+      )
+      assert.isTrue(mostHeld <= WindowLaw.usual)
       assert.isTrue(
         windows.slice(1).every((window) => window >= 2 * workers),
         "and loses nothing by trying"
@@ -219,10 +223,10 @@ describe("FlowLaw", () => {
   it("finds that there is room, and goes no further than its bound", () => {
     const habits: Habits = { workers: 200, work: always(1000) }
     const { law, took } = drive(habits, 3000)
-    assert.isTrue(law.window > 1.5 * FlowLaw.usualWindow, String(law.window))
-    assert.isTrue(law.window <= FlowLaw.defaultMost)
+    assert.isTrue(FlowLaw.windowOf(law) > 1.5 * WindowLaw.usual, String(FlowLaw.windowOf(law)))
+    assert.isTrue(FlowLaw.windowOf(law) <= WindowLaw.defaultMost)
     // Faster than its usual window would do it.
-    assert.isTrue(took < (3000 / FlowLaw.usualWindow) * 1000)
+    assert.isTrue(took < (3000 / WindowLaw.usual) * 1000)
     const bounded = drive(habits, 1000, { ...bounds, most: 80 })
     assert.isTrue(bounded.mostHeld <= 80 && bounded.windows.every((window) => window <= 80))
     const narrow = drive(habits, 100, { ...bounds, most: 3 })
@@ -235,7 +239,10 @@ describe("FlowLaw", () => {
       // Twice as many take four times as long.
       const habits: Habits = { workers: Infinity, work: (busy) => 500 * Math.max(1, busy / best) ** 2 }
       const { law, reasons, took } = drive(habits, 4000)
-      assert.isTrue(law.window >= best / 2 && law.window <= 2 * best, `${best}: ${law.window}`)
+      assert.isTrue(
+        FlowLaw.windowOf(law) >= best / 2 && FlowLaw.windowOf(law) <= 2 * best,
+        `${best}: ${FlowLaw.windowOf(law)}`
+      )
       assert.include(reasons, "Trial")
       assert.isTrue(took < 2 * (4000 / best) * 500, `${best}: ${took}`)
     }
@@ -247,7 +254,10 @@ describe("FlowLaw", () => {
     const { law, reasons, windows } = drive(habits, 10_000)
     assert.include(reasons, "Drift")
     const fewest = Math.min(...windows.slice(1))
-    assert.isTrue(fewest <= 24 && law.window >= 2 * fewest, `${windows.join()} in the end ${law.window}`)
+    assert.isTrue(
+      fewest <= 24 && FlowLaw.windowOf(law) >= 2 * fewest,
+      `${windows.join()} in the end ${FlowLaw.windowOf(law)}`
+    )
   })
 
   describe("a refusal", () => {
@@ -268,28 +278,28 @@ describe("FlowLaw", () => {
       assert.isTrue(FlowLaw.wantsPoll(old), "what was asked before says nothing of it")
       const law = fold(old, pollAt(1020, false))
       assert.isFalse(FlowLaw.wantsPoll(law))
-      assert.strictEqual(law.reason, "QueueFull")
-      assert.strictEqual(law.spacing, 0)
-      assert.isTrue(law.window < FlowLaw.firstWindow || law.window < held)
-      assert.isTrue(law.window >= Math.min(0.8 * held, FlowLaw.firstWindow))
+      assert.strictEqual(FlowLaw.decision(old, law), "QueueFull")
+      assert.strictEqual(law.pace.spacing, 0)
+      assert.isTrue(FlowLaw.windowOf(law) < WindowLaw.first || FlowLaw.windowOf(law) < held)
+      assert.isTrue(FlowLaw.windowOf(law) >= Math.min(0.8 * held, WindowLaw.first))
     })
 
     it("with a status call that is refused: too fast, and requests are spaced", () => {
       const before = full()
       const law = fold(refuse(before, 1000), pollAt(1020, true))
-      assert.strictEqual(law.reason, "TooFast")
-      assert.isTrue(law.spacing > 0)
-      assert.strictEqual(law.window, before.window)
+      assert.strictEqual(FlowLaw.decision(before, law), "TooFast")
+      assert.isTrue(law.pace.spacing > 0)
+      assert.strictEqual(FlowLaw.windowOf(law), FlowLaw.windowOf(before))
       assert.isFalse(FlowLaw.wantsPoll(law))
       // Status calls as well, as they are refused.
       assert.isTrue(FlowLaw.nextPoll(law) > 1020)
       const asked = FlowLaw.step(law, { _tag: "Asked", at: FlowLaw.nextPoll(law) })
-      assert.approximately(FlowLaw.nextPoll(asked) - FlowLaw.nextPoll(law), law.spacing, 1e-6)
+      assert.approximately(FlowLaw.nextPoll(asked) - FlowLaw.nextPoll(law), law.pace.spacing, 1e-6)
       const ended = { _tag: "Ended", at: 1100 } as const
       const free = Array.from({ length: held }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, law)
       const first = FlowLaw.nextCreate(free)
       const second = FlowLaw.nextCreate(fold(free, { _tag: "Sent", at: first }))
-      assert.isTrue(first > 1020 && second - first > 0.9 * law.spacing)
+      assert.isTrue(first > 1020 && second - first > 0.9 * law.pace.spacing)
     })
 
     it("waits as long as the service asks", () => {
@@ -302,40 +312,39 @@ describe("FlowLaw", () => {
     })
 
     it("with next to nothing there is not about how many", () => {
-      const nothing = refuse(
-        fold(take(FlowLaw.initial(bounds, 0), 1), { _tag: "Ended", at: 500, taken: { at: 0, held: 1 } }),
-        1000
-      )
+      const nothing = fold(take(FlowLaw.initial(bounds, 0), 1), {
+        _tag: "Ended",
+        at: 500,
+        taken: { at: 0, held: 1 }
+      })
       const ended = { _tag: "Ended", at: 500, taken: { at: 0, held: 4 } } as const
       const many = full()
       const left = (count: number) =>
         Array.from({ length: held - count }, () => ended).reduce<FlowLaw.State>(FlowLaw.step, many)
       const few = left(3)
-      for (const [law, before] of [
-        [nothing, FlowLaw.initial(bounds, 0)],
-        [refuse(few, 1000), few]
-      ] as const) {
+      for (const before of [nothing, few]) {
+        const law = refuse(before, 1000)
         assert.isFalse(FlowLaw.wantsPoll(law))
-        assert.strictEqual(law.reason, "TooFast")
-        assert.isTrue(law.window >= before.window)
-        assert.isTrue(law.spacing > 0)
+        assert.strictEqual(FlowLaw.decision(before, law), "TooFast")
+        assert.isTrue(FlowLaw.windowOf(law) >= FlowLaw.windowOf(before))
+        assert.isTrue(law.pace.spacing > 0)
       }
       // Where there are some, others may have filled the queue; but not where it was how fast before.
       const some = left(8)
       assert.isTrue(FlowLaw.wantsPoll(refuse(some, 1000)))
       const spaced = fold(refuse(some, 1000), pollAt(1020, true))
-      assert.isTrue(spaced.spacing > 0)
+      assert.isTrue(spaced.pace.spacing > 0)
       const again = refuse(spaced, 5000)
       assert.isFalse(FlowLaw.wantsPoll(again))
-      assert.strictEqual(again.reason, "TooFast")
+      assert.strictEqual(again.window, spaced.window)
     })
 
     it("with a queue that seems to have room for one: tries one more, and takes it for a matter of how fast if it is taken", () => {
       const sent = (state: FlowLaw.State, at: number) => fold(state, { _tag: "Sent", at })
       let law = take(FlowLaw.initial(bounds, 0), 1)
-      const { window } = law
+      const window = FlowLaw.windowOf(law)
       law = fold(refuse(law, 20), pollAt(30, false))
-      assert.strictEqual(law.window, 1)
+      assert.strictEqual(FlowLaw.windowOf(law), 1)
       for (let i = 0; i < 3; i++) {
         const at = FlowLaw.nextCreate(law)
         assert.isTrue(at > 100 && at < 2000, "though nothing has ended")
@@ -343,10 +352,10 @@ describe("FlowLaw", () => {
         assert.strictEqual(FlowLaw.nextCreate(law), Infinity, "one only")
         law = fold(law, { _tag: "Taken", at: at + 10, sent: at })
       }
-      assert.strictEqual(law.reason, "TooFast")
-      assert.isTrue(law.spacing >= 200 && law.spacing < 500, String(law.spacing))
-      assert.strictEqual(law.window, window)
-      assert.isFalse(law.pollsCount)
+      assert.strictEqual(law.pace.cuts, 1)
+      assert.isTrue(law.pace.spacing >= 200 && law.pace.spacing < 500, String(law.pace.spacing))
+      assert.strictEqual(FlowLaw.windowOf(law), window)
+      assert.isFalse(law.pace.pollsCount)
     })
 
     it("with a queue that has room for one: tries less and less often, and not once something has ended", () => {
@@ -361,15 +370,16 @@ describe("FlowLaw", () => {
         last = at
         law = refuse(law, at)
         assert.isFalse(FlowLaw.wantsPoll(law))
-        assert.strictEqual(law.window, 1)
-        assert.strictEqual(law.spacing, 0)
+        assert.strictEqual(FlowLaw.windowOf(law), 1)
+        assert.strictEqual(law.pace.spacing, 0)
       }
       const ended = fold(law, { _tag: "Ended", at: last + 10, taken: { at: 0, held: 1 } })
       assert.isTrue(FlowLaw.nextCreate(ended) <= last + 10)
       const again = take(ended, 1, last + 10)
       assert.strictEqual(FlowLaw.nextCreate(again), Infinity)
       // Where one ends every half second, another one may well have by then.
-      const busy = { ...take(FlowLaw.initial(bounds, 0), 1), rate: 1 / 500 }
+      const one = take(FlowLaw.initial(bounds, 0), 1)
+      const busy = { ...one, window: { ...one.window, rate: 1 / 500 } }
       assert.strictEqual(FlowLaw.nextCreate(fold(refuse(busy, 20), pollAt(30, false))), Infinity)
     })
 
@@ -378,7 +388,7 @@ describe("FlowLaw", () => {
       for (let i = 0; i < 5; i++) law = fold(law, { _tag: "Sent", at: 990 })
       law = fold(law, { _tag: "Refused", at: 1000, sent: 990 })
       const first = fold(law, { _tag: "Refused", at: 1005, sent: 990 })
-      assert.deepInclude(first, { refusals: law.refusals, window: law.window, spacing: law.spacing })
+      assert.deepInclude(first, { refusals: law.refusals, window: law.window, pace: law.pace })
       for (const refused of [false, true]) {
         const known = fold(first, pollAt(1010, refused))
         const after = fold(
@@ -388,12 +398,7 @@ describe("FlowLaw", () => {
           { _tag: "Refused", at: 1040, sent: 990 }
         )
         assert.strictEqual(after.posting, 0)
-        assert.deepInclude(after, {
-          window: known.window,
-          spacing: known.spacing,
-          refusals: known.refusals,
-          decisions: known.decisions
-        })
+        assert.deepInclude(after, { window: known.window, pace: known.pace, refusals: known.refusals })
         assert.isFalse(FlowLaw.wantsPoll(after))
       }
     })
@@ -407,8 +412,8 @@ describe("FlowLaw", () => {
         const next = FlowLaw.nextCreate(law)
         waits.push(next - at)
         at = next
-        assert.strictEqual(law.spacing, 0)
-        assert.strictEqual(law.window, FlowLaw.firstWindow)
+        assert.strictEqual(law.pace.spacing, 0)
+        assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.first)
       }
       assert.isTrue(waits[0]! > 0 && waits[0]! < 2000, String(waits[0]))
       for (const [i, wait] of waits.entries()) assert.isTrue(i === 0 || wait >= waits[i - 1]!)
@@ -431,7 +436,7 @@ describe("FlowLaw", () => {
         // Now there is nothing but this one, and the service refuses each second call.
         at = Math.max(at, FlowLaw.nextPoll(law)) + 10
         law = fold(refuse(law, at), pollAt(at + 10, true, at))
-        widest = Math.max(widest, law.spacing)
+        widest = Math.max(widest, law.pace.spacing)
       }
       assert.isTrue(widest > 0 && widest <= 5000, String(widest))
     })
@@ -441,8 +446,8 @@ describe("FlowLaw", () => {
     // The first window went at once, and has been worked on for half a minute since.
     const before = take(FlowLaw.initial(bounds, 0), 12)
     const law = fold(refuse(before, 30_000), pollAt(30_010, true))
-    assert.strictEqual(law.reason, "TooFast")
-    assert.isTrue(law.spacing < 500, `${law.spacing} ms between requests`)
+    assert.strictEqual(FlowLaw.decision(before, law), "TooFast")
+    assert.isTrue(law.pace.spacing < 500, `${law.pace.spacing} ms between requests`)
   })
 
   it("stays a little below a full queue", () => {
@@ -450,9 +455,9 @@ describe("FlowLaw", () => {
     const { law, mostHeld, reasons, refusals, took } = drive({ workers: 4, work: always(200), full }, 2000)
     assert.include(reasons, "QueueFull")
     assert.include(reasons, "RoomAgain")
-    assert.isTrue(law.window > full / 2 && law.window <= full + 2, String(law.window))
+    assert.isTrue(FlowLaw.windowOf(law) > full / 2 && FlowLaw.windowOf(law) <= full + 2, String(FlowLaw.windowOf(law)))
     assert.isTrue(mostHeld <= full)
-    assert.strictEqual(law.spacing, 0)
+    assert.strictEqual(law.pace.spacing, 0)
     const late = refusals.filter((taken) => taken > 300).length
     assert.isTrue(late <= 0.03 * 1700, String(late))
     assert.isTrue(took < 1.1 * (2000 / 4) * 200)
@@ -461,8 +466,8 @@ describe("FlowLaw", () => {
   it("finds how fast it may be", () => {
     // A create call and a status call for each.
     const { law, refusals, took } = drive({ workers: 100, work: always(500), perSecond: 20 }, 1000)
-    assert.approximately(law.spacing, 1000 / 20, 15)
-    assert.isTrue(law.pollsCount)
+    assert.approximately(law.pace.spacing, 1000 / 20, 15)
+    assert.isTrue(law.pace.pollsCount)
     assert.isTrue(refusals.length < 50, String(refusals.length))
     assert.isTrue(took < 1.3 * (1000 / 10) * 1000, String(took))
   })
@@ -470,7 +475,7 @@ describe("FlowLaw", () => {
   it("does not come closer than requests have come, while it is not how fast that holds them up", () => {
     let law = take(FlowLaw.initial(bounds, 0), 10)
     law = fold(refuse(law, 1000), pollAt(1020, true))
-    const { spacing } = law
+    const { spacing } = law.pace
     assert.isTrue(spacing > 50 && spacing < 1000)
     // One a second, and each of them is done: none of this tells that they may come faster than one a second.
     let at = Math.ceil(FlowLaw.nextPoll(law))
@@ -479,7 +484,7 @@ describe("FlowLaw", () => {
       const sent = { _tag: "Sent", at } as const
       law = fold(law, { _tag: "Ended", at }, sent, { _tag: "Taken", at, sent: at })
     }
-    assert.isTrue(law.spacing > spacing / 3, `${law.spacing} of ${spacing}`)
+    assert.isTrue(law.pace.spacing > spacing / 3, `${law.pace.spacing} of ${spacing}`)
   })
 
   it("does not come much closer than requests have come, though some of them follow each other at once", () => {
@@ -499,8 +504,8 @@ describe("FlowLaw", () => {
       }
     }
     const pace = (1000 * 300) / taken
-    assert.isTrue(law.spacing > 0.6 * pace, `${law.spacing} at ${pace}`)
-    assert.isTrue(law.spacing < pace, `${law.spacing} at ${pace}`)
+    assert.isTrue(law.pace.spacing > 0.6 * pace, `${law.pace.spacing} at ${pace}`)
+    assert.isTrue(law.pace.spacing < pace, `${law.pace.spacing} at ${pace}`)
   })
 
   it("with little of a full queue asks for more as often, by its turns, as one with much of it", () => {
@@ -509,9 +514,9 @@ describe("FlowLaw", () => {
       for (let i = 0; i < held - 4; i++) law = fold(law, { _tag: "Adopted", at: 0 })
       for (let i = 4; i > held; i--) law = fold(law, { _tag: "Ended", at: 500 })
       law = fold(refuse(law, 1000), pollAt(1020, false))
-      const { window } = law
+      const window = FlowLaw.windowOf(law)
       let ends = 0
-      while (law.window === window && ends++ < 1000) {
+      while (FlowLaw.windowOf(law) === window && ends++ < 1000) {
         const at = 2000 + ends
         law = fold(law, { _tag: "Ended", at, taken: { at: 1000, held } }, { _tag: "Adopted", at })
       }
@@ -526,16 +531,16 @@ describe("FlowLaw", () => {
   it("is not held up by a spacing that is much closer than requests come, and gives the service more as usual", () => {
     let law = take(FlowLaw.initial(bounds, 0), 10)
     law = fold(refuse(law, 1000), pollAt(1020, true))
-    assert.isTrue(FlowLaw.isPressed(law))
-    const far = 4 * law.spacing
+    assert.isTrue(PaceLaw.isPressed(law.pace))
+    const far = 4 * law.pace.spacing
     let at = Math.ceil(FlowLaw.nextPoll(law))
     for (let i = 0; i < 200; i++) {
       at += far
       law = fold(law, { _tag: "Ended", at, taken: { at: at - 10 * far, held: 10 } })
       law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at })
     }
-    assert.isFalse(FlowLaw.isPressed(law))
-    assert.strictEqual(law.window, FlowLaw.usualWindow)
+    assert.isFalse(PaceLaw.isPressed(law.pace))
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usual)
   })
 
   it("gives the service as many again, when they are done in half the poll timeout", () => {
@@ -543,41 +548,42 @@ describe("FlowLaw", () => {
     const roll = dice(7)
     const work = () => 1000 * Math.exp((roll(2000) - 1000) / 800)
     const { law, took } = drive({ workers: 8, work }, 600, { pollTimeout: 2600 })
-    assert.isTrue(law.window >= 7, String(law.window))
+    assert.isTrue(FlowLaw.windowOf(law) >= 7, String(FlowLaw.windowOf(law)))
     assert.isTrue(took < 1.3 * (600 / 8) * 1190, String(took))
   })
 
   it("keeps to a queue that is full where the poll timeout bounds it as well, and says nothing twice", () => {
     let law = take(FlowLaw.initial({ pollTimeout: 100_000 }, 0), 4)
     let at = 0
-    let window = law.window
+    let window = FlowLaw.windowOf(law)
     let decisions = 0
     // One at a time, a second each at first and then five: ten are done in half the timeout.
     const work = (count: number, millis: number) => {
       for (let i = 0; i < count; i++) {
-        while (law.held < law.window) law = take(law, 1, at)
+        while (law.held < FlowLaw.windowOf(law)) law = take(law, 1, at)
         at += millis
         const { held } = law
         const before = law
         law = fold(law, { _tag: "Ended", at, taken: { at: at - held * millis, held } })
-        if (law.decisions === before.decisions) assert.strictEqual(law.window, window)
-        else assert.notStrictEqual(law.window, window, law.reason)
-        decisions = law.decisions
-        window = law.window
+        const reason = FlowLaw.decision(before, law)
+        if (reason === undefined) assert.strictEqual(FlowLaw.windowOf(law), window)
+        else assert.notStrictEqual(FlowLaw.windowOf(law), window, reason)
+        if (reason !== undefined) decisions++
+        window = FlowLaw.windowOf(law)
       }
     }
     work(300, 1000)
     work(300, 5000)
-    assert.strictEqual(law.reason, "PollTimeout")
-    assert.isTrue(law.window <= 11, String(law.window))
+    assert.strictEqual(law.window.reason, "PollTimeout")
+    assert.isTrue(FlowLaw.windowOf(law) <= 11, String(FlowLaw.windowOf(law)))
     assert.isTrue(decisions < 60, String(decisions))
     law = fold(refuse(law, at), pollAt(at + 10, false))
-    assert.strictEqual(law.reason, "QueueFull")
-    const full = law.window
+    assert.strictEqual(law.window.reason, "QueueFull")
+    const full = FlowLaw.windowOf(law)
     assert.isTrue(full < window)
     window = full
     work(10, 5000)
-    assert.strictEqual(law.window, full)
+    assert.strictEqual(FlowLaw.windowOf(law), full)
     assert.isFalse(
       Number.isNaN(
         fold(take(FlowLaw.initial({ pollTimeout: Infinity }, 0), 1), {
@@ -591,7 +597,7 @@ describe("FlowLaw", () => {
 
   it("does not take for a pace what a burst of one was, and finds one that is far closer soon", () => {
     const { law, refusals, took } = drive({ workers: 100, work: always(50), perSecond: 20, burst: 1 }, 300)
-    assert.approximately(law.spacing, 1000 / 20, 20)
+    assert.approximately(law.pace.spacing, 1000 / 20, 20)
     assert.isTrue(refusals.length < 30, String(refusals.length))
     // A create call and a status call for each.
     assert.isTrue(took < 1.8 * (600 / 20) * 1000, String(took))
@@ -606,26 +612,21 @@ describe("FlowLaw", () => {
   it("takes nothing that was taken while the service seemed away for later than it is", () => {
     const before = take(FlowLaw.initial(bounds, 0), 1, 3_000_000)
     const law = take(fold(before, { _tag: "WasAway", at: 3_600_000, millis: 3_600_000 }), 8, 3_600_100)
-    assert.isAtLeast(law.interval, 0)
-    assert.isFalse(FlowLaw.isPressed(law))
+    assert.isAtLeast(law.pace.interval, 0)
+    assert.isFalse(PaceLaw.isPressed(law.pace))
   })
 
   it("comes closer faster where requests are far apart, and little where they are not", () => {
     const shrunk = (spacing: number) => {
       let law = take(FlowLaw.initial(bounds, 0), 10)
-      law = {
-        ...fold(refuse(law, 1000), pollAt(1020, true)),
-        spacing,
-        agreed: 9,
-        spacingAtRefusal: spacing,
-        interval: spacing
-      }
+      law = fold(refuse(law, 1000), pollAt(1020, true))
+      law = { ...law, pace: { ...law.pace, spacing, agreed: 9, widenedTo: spacing, interval: spacing } }
       let at = Math.ceil(FlowLaw.nextPoll(law))
       for (let i = 0; i < 20; i++) {
         law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at }, { _tag: "Ended", at })
         at = FlowLaw.nextCreate(law)
       }
-      return 1 - law.spacing / spacing
+      return 1 - law.pace.spacing / spacing
     }
     assert.isAbove(shrunk(400), 2.5 * shrunk(50))
     assert.isBelow(shrunk(1000), 0.05)
@@ -640,12 +641,12 @@ describe("FlowLaw", () => {
     ] as const) {
       const { law, times } = drive({ workers, work: always(millis) }, 200)
       const worth = (workers / millis) * (bounds.pollTimeout / 2)
-      assert.isTrue(law.window <= worth * 1.1 + 1, `${law.window} of ${worth}`)
+      assert.isTrue(FlowLaw.windowOf(law) <= worth * 1.1 + 1, `${FlowLaw.windowOf(law)} of ${worth}`)
       assert.isTrue(Math.max(...times) < 0.7 * bounds.pollTimeout, String(Math.max(...times)))
     }
     // It has become slower since.
     const { law, times } = drive({ workers: 1, work: (_, at) => (at < 600_000 ? 5000 : 20_000) }, 400)
-    assert.isTrue(law.window <= (bounds.pollTimeout / 2 / 20_000) * 1.2, String(law.window))
+    assert.isTrue(FlowLaw.windowOf(law) <= (bounds.pollTimeout / 2 / 20_000) * 1.2, String(FlowLaw.windowOf(law)))
     assert.isTrue(times.slice(-100).every((time) => time < 0.7 * bounds.pollTimeout))
   })
 
@@ -656,9 +657,9 @@ describe("FlowLaw", () => {
       law = fold(take(law, 1, at - 50), { _tag: "Ended", at, taken: { at: at - 50, held: 1 } })
     }
     law = take(law, 10, 10_000)
-    const { window } = law
+    const window = FlowLaw.windowOf(law)
     for (let i = 0; i < 10; i++) law = fold(law, { _tag: "Ended", at: 3_600_000 + 10 * i })
-    assert.isTrue(law.window >= window, `${law.window} after ${window}`)
+    assert.isTrue(FlowLaw.windowOf(law) >= window, `${FlowLaw.windowOf(law)} after ${window}`)
   })
 
   it("does not move a window that is given, whatever the service does", () => {
@@ -672,7 +673,7 @@ describe("FlowLaw", () => {
       ] as ReadonlyArray<Habits>) {
         const { law, mostHeld, mostPosting, windows } = drive(habits, 400, { ...bounds, fixed })
         assert.isTrue(windows.every((window) => window === fixed))
-        assert.strictEqual(law.window, fixed)
+        assert.strictEqual(FlowLaw.windowOf(law), fixed)
         assert.isTrue(mostHeld <= fixed && mostPosting <= fixed)
         if (habits.full === undefined && habits.perSecond === undefined) {
           assert.strictEqual(mostPosting, fixed, "without a ramp")
@@ -698,7 +699,7 @@ describe("FlowLaw", () => {
     const roll = dice(seed)
     const fixed = roll(5) === 0 ? 1 + roll(80) : undefined
     const most = roll(3) === 0 ? 1 + roll(300) : undefined
-    const given: FlowLaw.Bounds = { fixed, most, pollTimeout: 1 + roll(roll(2) === 0 ? 2000 : 1_000_000) }
+    const given: WindowLaw.Bounds = { fixed, most, pollTimeout: 1 + roll(roll(2) === 0 ? 2000 : 1_000_000) }
     /** How the service is in this one: how many of a hundred calls are refused or lost, and how much time goes by. */
     const refuses = [0, 3, 30, 95][roll(4)]!
     const loses = [0, 5, 40][roll(3)]!
@@ -768,10 +769,13 @@ describe("FlowLaw", () => {
 
       assert.strictEqual(law.posting, posting.length)
       assert.strictEqual(law.held, held.length)
-      assert.isTrue(Number.isInteger(law.window) && law.window >= 1, `window ${law.window}`)
-      if (fixed !== undefined) assert.strictEqual(law.window, fixed)
-      else assert.isTrue(law.window <= (most ?? FlowLaw.defaultMost))
-      assert.isTrue(law.spacing >= 0 && law.spacing <= 5000, `spacing ${law.spacing}`)
+      assert.isTrue(
+        Number.isInteger(FlowLaw.windowOf(law)) && FlowLaw.windowOf(law) >= 1,
+        `window ${FlowLaw.windowOf(law)}`
+      )
+      if (fixed !== undefined) assert.strictEqual(FlowLaw.windowOf(law), fixed)
+      else assert.isTrue(FlowLaw.windowOf(law) <= (most ?? WindowLaw.defaultMost))
+      assert.isTrue(law.pace.spacing >= 0 && law.pace.spacing <= 5000, `spacing ${law.pace.spacing}`)
       for (const moment of [FlowLaw.nextCreate(law), FlowLaw.nextPoll(law)]) assert.isFalse(Number.isNaN(moment))
       assert.isTrue(FlowLaw.nextPoll(law) < Infinity)
       assert.isTrue(law.ramp >= 2)

@@ -1,0 +1,240 @@
+/**
+ * How fast requests may come: a law that is folded over what was taken and what was refused for coming too fast.
+ *
+ * Nothing is between requests until one was refused. From then on they are spaced, a little wider than they were accepted since the last
+ * refusal, and slowly closer again: how much of it they come closer depends on how far the last refusal is away.
+ *
+ * **A first spacing is a guess.** There may have been a burst to spend, of which nobody knows how large it was. A guess shrinks fast, by a tenth with
+ * each request, until refusals come at about the same spacing four times in a row.
+ *
+ * **Spacing is for limits of how fast only.** A service that refuses now and then, however slowly it is asked, is not to be asked ever more slowly: twice
+ * as much between requests has to make refusals clearly rarer, or the spacing is a guess again.
+ *
+ * Part of `FlowLaw`, which tells refusals that are a matter of how fast from those of a full queue.
+ */
+
+/** What is known. Times are milliseconds on one clock. */
+export interface State {
+  /** Milliseconds between requests. 0: not spaced. */
+  readonly spacing: number
+  /** Whether status calls are refused as well, so that they are spaced with the others. */
+  readonly pollsCount: boolean
+  /** No spaced request before. */
+  readonly nextAt: number
+  /** Whether the last request had to wait for that: only then does its being taken say that they may come closer. */
+  readonly heldUp: boolean
+  /** Requests taken since `countedSince`, and when the last one was. */
+  readonly accepted: number
+  readonly countedSince: number
+  readonly lastAccepted: number
+  /** Milliseconds between two of them, lately. */
+  readonly interval: number
+  /** As wide as it was when one was refused last, and how often in a row that was about the same. */
+  readonly refusedAt: number
+  readonly agreed: number
+  /** As wide as it became then. */
+  readonly widenedTo: number
+  /** How rare refusals are with about as much between requests as `from`, and with twice as much. */
+  readonly compared: { readonly from: number; readonly before: Count; readonly after: Count } | undefined
+  /** How often requests were spaced wider. */
+  readonly cuts: number
+}
+
+/** Requests taken before so many refusals. */
+interface Count {
+  readonly accepted: number
+  readonly refusals: number
+}
+
+/** Before anything was observed. */
+export const initial = (at: number): State => ({
+  spacing: 0,
+  pollsCount: false,
+  nextAt: -Infinity,
+  heldUp: false,
+  accepted: 0,
+  countedSince: at,
+  lastAccepted: at,
+  interval: 0,
+  refusedAt: 0,
+  agreed: 0,
+  widenedTo: 0,
+  compared: undefined,
+  cuts: 0
+})
+
+/** When the next request may begin: a moment that may be past. */
+export const next = ({ nextAt, spacing }: State): number => (spacing > 0 ? nextAt : -Infinity)
+
+/** Whether it is how fast requests may come that decides how much is done. */
+export const isPressed = ({ interval, spacing }: State): boolean => interval < 2 * spacing
+
+/** A request begins: the next one comes a while later, where requests are spaced. */
+export const sent = (state: State, at: number): State =>
+  state.spacing === 0
+    ? state
+    : {
+        ...state,
+        heldUp: at - state.nextAt < state.spacing / 2,
+        nextAt: Math.max(state.nextAt, at) + state.spacing
+      }
+
+/** A request was taken; where requests are spaced, the next ones come a little closer. */
+export const accepted = (before: State, at: number): State => {
+  // After a while in which nothing was sent, how fast it may be is not how fast it was.
+  const interval = at - before.lastAccepted
+  const state: State =
+    interval > idleAfter(before)
+      ? { ...before, accepted: 1, countedSince: Math.max(at, before.countedSince), lastAccepted: at }
+      : {
+          ...before,
+          accepted: before.accepted + 1,
+          lastAccepted: at,
+          interval: before.interval + (interval - before.interval) / (isSure(before) ? 32 : 4)
+        }
+  if (state.spacing === 0 || !state.heldUp) return state
+  // But hardly closer than they really come, or else nothing is between them when they come all at once.
+  const closest = isSure(state) ? 0.7 * state.interval : 0
+  return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }
+}
+
+/** A request was refused for coming too fast. `polls`: it was a status call. */
+export const refused = (
+  state: State,
+  { at, polls, retryAfter }: { readonly at: number; readonly polls: boolean; readonly retryAfter?: number | undefined }
+): State => {
+  const known = state.spacing > 0
+  // What was not sent says nothing of how fast it may be.
+  const until = at - state.lastAccepted > idleAfter(state) ? state.lastAccepted : at
+  const elapsed = Math.max(until - state.countedSince, 0)
+  // At first there may have been a burst to spend, which says little of what comes after it.
+  const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
+  const wider = widened(state, measured)
+  const { spacing } = wider
+  const later = at + Math.max(retryAfter ?? 0, 2 * spacing)
+  return {
+    ...state,
+    ...wider,
+    pollsCount: state.pollsCount || polls,
+    refusedAt: state.spacing,
+    widenedTo: spacing,
+    interval: known ? state.interval : spacing,
+    nextAt: Math.max(state.nextAt, later),
+    accepted: 0,
+    countedSince: later - 2 * spacing,
+    cuts: state.cuts + 1
+  }
+}
+
+/** It is known by other means how far apart they may come, more or less: as a guess. */
+export const guessed = (state: State, at: number, millis: number): State => {
+  const spacing = Math.min(millis, widest)
+  return {
+    ...state,
+    spacing,
+    refusedAt: 0,
+    agreed: 0,
+    widenedTo: spacing,
+    interval: spacing,
+    nextAt: at + spacing,
+    accepted: 0,
+    countedSince: at,
+    cuts: state.cuts + 1
+  }
+}
+
+/** The service was away for a while: of that time nothing is to be learned. */
+export const wasAway = (state: State, later: (moment: number) => number): State => ({
+  ...state,
+  countedSince: later(state.countedSince),
+  lastAccepted: later(state.lastAccepted)
+})
+
+/**
+ * By which share of it the spacing shrinks: little about where the last refusal was, more beyond, and when that is long ago. It is more where
+ * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused. Where it is a
+ * guess, by much, until one is refused.
+ */
+const closer = (state: State): number => {
+  if (!isSure(state)) return 0.1
+  const { accepted, spacing, widenedTo } = state
+  return spacing < 0.9 * widenedTo || accepted > aLongTime
+    ? 0.02
+    : Math.min(Math.max(0.0005 * (spacing / 50) ** 2, 0.0002), 0.002)
+}
+
+/** Milliseconds without a request after which nothing was there to be sent. */
+const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
+
+/** As many refusals in a row at about the same spacing make it more than a guess. */
+const certain = 4
+
+/**
+ * Whether the spacing is more than a guess. Where requests are refused for no reason of how fast they come, it is another spacing each
+ * time.
+ */
+const isSure = ({ agreed }: State): boolean => agreed >= certain
+
+/** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
+const aLongTime = 120
+
+/** Milliseconds between requests at most. What is slower than that is left to the service's Retry-After, and to waiting longer each time. */
+const widest = 2000
+
+/** How far apart requests are after one was refused; so far they were taken `measured` milliseconds apart. */
+const widened = (state: State, measured: number): Pick<State, "spacing" | "agreed" | "compared"> => {
+  const { accepted, agreed, interval, refusedAt, spacing } = state
+  const within = (millis: number) => Math.min(Math.max(millis, 0.1), widest)
+  if (spacing === 0) {
+    // Of few that were taken at once nothing is known of how fast they may come.
+    return { spacing: within(measured), agreed: accepted >= enoughRefusals ? certain : 0, compared: undefined }
+  }
+  if (!isSure(state)) {
+    return {
+      spacing: within(spacing * 1.25),
+      agreed: spacing > 0.85 * refusedAt ? agreed + 1 : 0,
+      compared: undefined
+    }
+  }
+  const asked = slower(state, within(Math.min(1.04 * Math.max(measured, spacing), spacing * 1.25)))
+  return {
+    // As close as they have really come they may come, or nearly.
+    spacing: within(Math.max(asked.spacing, 0.9 * interval)),
+    agreed: asked.spacing < spacing ? 0 : agreed,
+    compared: asked.compared
+  }
+}
+
+/**
+ * Whether to ask more slowly. A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly: when
+ * twice as much between requests has not made refusals clearly rarer, it is a guess again, and as it was before that. How rare they are is told
+ * by some of them, since one alone comes by chance.
+ */
+const slower = (state: State, spacing: number): Pick<State, "spacing" | "compared"> => {
+  const { accepted, compared } = state
+  if (compared === undefined || spacing < compared.from / 2) {
+    return { spacing, compared: { from: spacing, before: noCount, after: noCount } }
+  }
+  const { from } = compared
+  if (state.spacing < 2 * from) {
+    // Not beyond twice as much before it is known.
+    const before = counted(compared.before, accepted)
+    const isKnown = before.refusals >= enoughRefusals
+    return { spacing: isKnown ? spacing : Math.min(spacing, 2 * from), compared: { ...compared, before } }
+  }
+  const after = counted(compared.after, accepted)
+  if (after.refusals < enoughRefusals) return { spacing: state.spacing, compared: { ...compared, after } }
+  return mean(after) < 1.5 * mean(compared.before)
+    ? { spacing: from, compared: undefined }
+    : { spacing, compared: { from: spacing, before: noCount, after: noCount } }
+}
+
+const noCount: Count = { accepted: 0, refusals: 0 }
+const counted = (count: Count, accepted: number): Count => ({
+  accepted: count.accepted + accepted,
+  refusals: count.refusals + 1
+})
+const mean = ({ accepted, refusals }: Count): number => accepted / Math.max(refusals, 1)
+
+/** As many tell how rare refusals are. */
+const enoughRefusals = 8
