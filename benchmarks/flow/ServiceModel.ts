@@ -13,7 +13,7 @@
 import { AuthleteError, TokenBatch, TokenOperations } from "@tokenbatch/core"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
-import { unitDraws, type Shape } from "./draws.ts"
+import { uniform, unitDraws, type Shape } from "./draws.ts"
 import { Heap } from "./Heap.ts"
 import type { VirtualClock } from "./VirtualClock.ts"
 
@@ -28,6 +28,8 @@ export interface Options {
   readonly queueLimit?: number
   /** A token bucket; beyond, 429. */
   readonly rateLimit?: RateLimit
+  /** So many of all creates, from 0 to 1, get 429 for nothing that the client did; status calls as well where that is said. */
+  readonly whims?: { readonly share: number; readonly countsPolls: boolean }
   /** With `n` in service, more than `at`, each is slower by `(n / at) ** exponent`. */
   readonly collapse?: { readonly at: number; readonly exponent: number }
   /** From these times on there are so many workers. What is in service is finished. */
@@ -159,6 +161,7 @@ export class ServiceModel {
   private readonly clock: VirtualClock
   private readonly options: Options
   private readonly draw: () => number
+  private readonly whim: () => number
   private readonly bucket: TokenBucket | undefined
   private workers: number
   private readonly queue: Array<Job> = []
@@ -177,6 +180,7 @@ export class ServiceModel {
     this.options = options
     this.rtt = options.rtt ?? defaultRtt
     this.draw = unitDraws(options.serviceTime.shape, seed)
+    this.whim = uniform(seed + 1)
     this.bucket = options.rateLimit === undefined ? undefined : new TokenBucket(options.rateLimit)
     this.workers = options.workers
     for (const { at, workers } of options.drift ?? []) {
@@ -295,9 +299,11 @@ export class ServiceModel {
     })
   }
 
-  /** Whether the bucket gives one. */
+  /** Whether the bucket gives one, and the service is not of another mind. */
   private passes(call: Refusal["call"]): boolean {
     const { bucket, options } = this
+    const { countsPolls = false, share = 0 } = options.whims ?? {}
+    if (share > 0 && (call === "create" || countsPolls) && this.whim() < share) return false
     if (bucket === undefined || (call === "poll" && options.rateLimit?.countsPolls !== true)) return true
     return bucket.take(this.clock.now)
   }

@@ -11,7 +11,7 @@ export type Shape =
 type Uniform = () => number
 
 /** A small fast generator (sfc32). */
-const uniform = (seed: number): Uniform => {
+export const uniform = (seed: number): Uniform => {
   let a = 0x9e3779b9 ^ seed
   let b = 0x243f6a88
   let c = 0xb7e15162 ^ (seed << 7)

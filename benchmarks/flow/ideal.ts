@@ -8,7 +8,7 @@ import { VirtualClock } from "./VirtualClock.ts"
 /** The deadline of polls, in milliseconds. */
 const pollDeadline = 15 * 60_000
 
-/** The most that one run may have in flight, says the issue; so the ideal keeps to it as well. */
+/** The most that one run may have in flight; so the ideal keeps to it as well. */
 export const inFlightBound = ({ mean }: { readonly mean: number }, workers: number): number =>
   Math.min(
     Math.max(64, 4 * workers),

@@ -97,6 +97,17 @@ const odd = [
   profile("w8-5min", { workers: 8, serviceTime: time(300_000) }, { batches: 400 })
 ]
 
+/** Refusals that have nothing to do with how many are there or how fast they come: one of a few machines that is overloaded, say. */
+const whims = [0.05, 0.2].flatMap((share) =>
+  [true, false].map((countsPolls) =>
+    profile(`whims${100 * share}${countsPolls ? "-polls" : ""}`, {
+      workers: 24,
+      serviceTime: time(1000),
+      whims: { share, countsPolls }
+    })
+  )
+)
+
 const collapse = (shape: string): Profile =>
   profile(`collapse32-w64-1s-${shape}`, {
     workers: 64,
@@ -157,6 +168,7 @@ export const profiles: ReadonlyArray<Profile> = [
   ...queueLimits,
   ...rateLimits,
   ...odd,
+  ...whims,
   collapse("fixed"),
   collapse("logn0.6"),
   drift(24, 1000, 3000, "logn0.6"),

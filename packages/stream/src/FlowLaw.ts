@@ -4,7 +4,7 @@
  * Pure: no clock and no call in here, so that it is tested without either. `Flow` is what feeds it and does what it says.
  *
  * Two laws make it up: `WindowLaw`, how many at once, and `PaceLaw`, how fast. This is what they have in common: what is in flight, and which
- * of them a refusal is for.
+ * of them a refusal is for. A third one, `WhimLaw`, says whether refusals have to do with either.
  *
  * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where next
  * to nothing is in flight, requests come **too fast**. Where it is answered, the service's **queue is full**.
@@ -17,6 +17,7 @@
  * anything is refused; RFC 7661, for not growing beyond what is used; RFC 9438 (CUBIC), for going fast again far from the last refusal.
  */
 import * as PaceLaw from "./PaceLaw.ts"
+import * as WhimLaw from "./WhimLaw.ts"
 import * as WindowLaw from "./WindowLaw.ts"
 
 /** What the law goes by. Times are milliseconds on one clock. */
@@ -85,6 +86,10 @@ export interface State {
   /** Milliseconds to wait for that, and how often in a row it was taken. */
   readonly patience: number
   readonly proofs: number
+  /** Whether refusals have to do with all this. */
+  readonly whims: WhimLaw.State
+  /** While that is tried: how it was before. */
+  readonly trial: Pick<State, "window" | "pace"> | undefined
 }
 
 /** Before anything was observed. */
@@ -101,7 +106,9 @@ export const initial = (bounds: WindowLaw.Bounds, at: number): State => ({
   blockedUntil: -Infinity,
   again: undefined,
   patience: firstPatience,
-  proofs: 0
+  proofs: 0,
+  whims: WhimLaw.initial,
+  trial: undefined
 })
 
 /** Most batches with the service at once, those included that are being handed in. */
@@ -129,7 +136,8 @@ export const wantsPoll = (state: State): boolean => state.doubt !== undefined
 export const decision = (before: State, after: State): Reason | undefined => {
   if (after.pace.cuts !== before.pace.cuts) return "TooFast"
   if (after.window.cuts !== before.window.cuts) return "QueueFull"
-  return windowOf(after) === windowOf(before) ? undefined : after.window.reason
+  if (windowOf(after) !== windowOf(before)) return after.window.reason
+  return after.pace.spacing === 0 && before.pace.spacing > 0 ? "Trial" : undefined
 }
 
 /** The state after one more observation. */
@@ -185,13 +193,24 @@ const hold = (state: State, at: number): State => ({
   mostHeld: Math.max(state.mostHeld, state.held + 1)
 })
 
-const taken = (state: State, { at }: Observed<"Taken">): State => ({
-  ...hold(state, at),
-  pace: PaceLaw.accepted(state.pace, at),
-  posting: state.posting - 1,
-  ramp: state.ramp + 1,
-  refusals: 0
-})
+const taken = (state: State, { at, sent }: Observed<"Taken">): State =>
+  passed(
+    {
+      ...hold(state, at),
+      pace: PaceLaw.accepted(state.pace, at),
+      posting: state.posting - 1,
+      ramp: state.ramp + 1,
+      refusals: 0
+    },
+    sent
+  )
+
+/** A request was not refused. */
+const passed = (state: State, sent: number): State => {
+  if (sent < state.cutAt) return state
+  const whims = WhimLaw.taken(state.whims)
+  return { ...state, whims, trial: WhimLaw.isShown(whims) ? undefined : state.trial }
+}
 
 /** Fewer create calls at once, where that is not given. */
 const halved = ({ ramp, window }: State): number => (window.bounds.fixed === undefined ? Math.max(2, ramp / 2) : ramp)
@@ -199,6 +218,15 @@ const halved = ({ ramp, window }: State): number => (window.bounds.fixed === und
 const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): State => {
   // What was on its way when something was done about it says nothing new.
   const isLate = sent < state.cutAt || state.doubt !== undefined
+  const whims = isLate ? state.whims : WhimLaw.refused(state.whims)
+  if (!isLate && WhimLaw.isWhim(whims)) {
+    return {
+      ...state,
+      whims,
+      posting: state.posting - 1,
+      blockedUntil: Math.max(state.blockedUntil, at + (retryAfter ?? 0))
+    }
+  }
   const refusals = state.refusals + (isLate ? 0 : 1)
   // Where others of ours have to end first, there is no need to wait at first.
   const wait = Math.max(retryAfter ?? 0, refusals < 3 && state.held > 0 ? 0 : backoff(refusals))
@@ -207,9 +235,11 @@ const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): S
     posting: state.posting - 1,
     ramp: halved(state),
     refusals,
-    blockedUntil: Math.max(state.blockedUntil, at + wait)
+    blockedUntil: Math.max(state.blockedUntil, at + wait),
+    whims
   }
   if (isLate) return after
+  if (state.trial !== undefined) return failed(after, state.trial, at)
   if (state.again?.isSent === true) {
     const patience = Math.min(2 * state.patience, longestPatience)
     return {
@@ -230,22 +260,57 @@ const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): S
 
 const polled = (state: State, { at, refused: wasRefused, retryAfter, sent }: Observed<"Polled">): State => {
   if (!wasRefused) {
-    const after = state.pace.pollsCount ? { ...state, pace: PaceLaw.accepted(state.pace, at), refusals: 0 } : state
-    return state.doubt !== undefined && sent >= state.doubt.at ? queueFull(after, at, state.doubt.held) : after
+    const after = state.pace.pollsCount
+      ? passed({ ...state, pace: PaceLaw.accepted(state.pace, at), refusals: 0 }, sent)
+      : state
+    return state.doubt !== undefined && sent >= state.doubt.at
+      ? queueFull(after, at, Math.max(state.doubt.held, state.held))
+      : after
   }
-  if (sent < state.cutAt) return { ...state, blockedUntil: Math.max(state.blockedUntil, at + (retryAfter ?? 0)) }
-  return tooFast({ ...state, refusals: state.refusals + 1 }, { at, retryAfter, polls: true })
+  const asked: State = { ...state, blockedUntil: Math.max(state.blockedUntil, at + (retryAfter ?? 0)) }
+  if (sent < state.cutAt) return asked
+  const whims = WhimLaw.refused(state.whims)
+  if (WhimLaw.isWhim(whims)) return { ...asked, whims, pace: { ...state.pace, pollsCount: true } }
+  if (state.trial !== undefined) return failed({ ...asked, whims }, state.trial, at)
+  return tooFast({ ...state, whims, refusals: state.refusals + 1 }, { at, retryAfter, polls: true })
 }
+
+/** What is done about refusals does not make them rare: as much as if there had been none is handed in, to see what comes of it. */
+const cut = (state: State, usual: number): State => {
+  const { pace, window } = state
+  const whims = WhimLaw.cut(state.whims)
+  if (!WhimLaw.wantsTrial(whims, usual)) return { ...state, whims }
+  return {
+    ...state,
+    whims: WhimLaw.begun(whims),
+    trial: { window, pace },
+    window: WindowLaw.unbounded(window),
+    pace: PaceLaw.unspaced(pace),
+    ramp: window.bounds.fixed === undefined ? 2 : Infinity,
+    again: undefined
+  }
+}
+
+/** Refusals became more by it. */
+const failed = (state: State, before: NonNullable<State["trial"]>, at: number): State => ({
+  ...state,
+  window: WindowLaw.restored(state.window, before.window),
+  pace: PaceLaw.restored(state.pace, before.pace, at),
+  whims: WhimLaw.denied(state.whims),
+  trial: undefined,
+  cutAt: at
+})
 
 const queueFull = (state: State, at: number, held: number): State => {
   const isGiven = state.window.bounds.fixed !== undefined
-  return {
+  const after: State = {
     ...state,
     window: isGiven ? state.window : WindowLaw.full(state.window, held),
     doubt: undefined,
     cutAt: at,
     again: isGiven ? undefined : tryAgain(state, at)
   }
+  return isGiven ? after : cut(after, 0.6 * WindowLaw.betweenCuts(after.window))
 }
 
 /**
@@ -278,7 +343,10 @@ const tooFast = (
   const { at, polls, retryAfter } = refusal
   const { pace } = state
   const after: State = { ...state, doubt: undefined, cutAt: at }
-  if (pace.accepted > 0) return { ...after, pace: PaceLaw.refused(pace, refusal) }
+  if (pace.accepted > 0) {
+    const slower: State = { ...after, pace: PaceLaw.refused(pace, refusal) }
+    return PaceLaw.isSure(slower.pace) ? cut(slower, 30) : slower
+  }
   // It takes nothing at all, so it is not about how fast.
   const until = at + Math.max(retryAfter ?? 0, backoff(state.refusals))
   return {
@@ -296,7 +364,7 @@ const ended = (state: State, { at, sizing = false, taken }: Observed<"Ended">): 
   const window = WindowLaw.ended(state.window, {
     at,
     taken,
-    sizing,
+    sizing: sizing || state.trial !== undefined,
     inFlight: held + state.posting,
     isPressed: PaceLaw.isPressed(state.pace)
   })

@@ -7,9 +7,6 @@
  * **A first spacing is a guess.** There may have been a burst to spend, of which nobody knows how large it was. A guess shrinks fast, by a tenth with
  * each request, until refusals come at about the same spacing four times in a row.
  *
- * **Spacing is for limits of how fast only.** A service that refuses now and then, however slowly it is asked, is not to be asked ever more slowly: twice
- * as much between requests has to make refusals clearly rarer, or the spacing is a guess again.
- *
  * Part of `FlowLaw`, which tells refusals that are a matter of how fast from those of a full queue.
  */
 
@@ -34,16 +31,8 @@ export interface State {
   readonly agreed: number
   /** As wide as it became then. */
   readonly widenedTo: number
-  /** How rare refusals are with about as much between requests as `from`, and with twice as much. */
-  readonly compared: { readonly from: number; readonly before: Count; readonly after: Count } | undefined
   /** How often requests were spaced wider. */
   readonly cuts: number
-}
-
-/** Requests taken before so many refusals. */
-interface Count {
-  readonly accepted: number
-  readonly refusals: number
 }
 
 /** Before anything was observed. */
@@ -59,7 +48,6 @@ export const initial = (at: number): State => ({
   refusedAt: 0,
   agreed: 0,
   widenedTo: 0,
-  compared: undefined,
   cuts: 0
 })
 
@@ -143,6 +131,23 @@ export const guessed = (state: State, at: number, millis: number): State => {
   }
 }
 
+/** As if none had been refused, to see what comes of it. */
+export const unspaced = (state: State): State => ({ ...state, spacing: 0 })
+
+/** As it was before that. */
+export const restored = (state: State, before: State, at: number): State =>
+  before.spacing === 0
+    ? state
+    : {
+        ...before,
+        pollsCount: state.pollsCount,
+        lastAccepted: state.lastAccepted,
+        nextAt: at + 2 * before.spacing,
+        accepted: 0,
+        countedSince: at,
+        cuts: state.cuts + 1
+      }
+
 /** The service was away for a while: of that time nothing is to be learned. */
 export const wasAway = (state: State, later: (moment: number) => number): State => ({
   ...state,
@@ -169,11 +174,8 @@ const idleAfter = ({ spacing }: State): number => Math.max(2000, 4 * spacing)
 /** As many refusals in a row at about the same spacing make it more than a guess. */
 const certain = 4
 
-/**
- * Whether the spacing is more than a guess. Where requests are refused for no reason of how fast they come, it is another spacing each
- * time.
- */
-const isSure = ({ agreed }: State): boolean => agreed >= certain
+/** Whether the spacing is more than a guess. */
+export const isSure = ({ agreed }: State): boolean => agreed >= certain
 
 /** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
 const aLongTime = 120
@@ -182,59 +184,19 @@ const aLongTime = 120
 const widest = 2000
 
 /** How far apart requests are after one was refused; so far they were taken `measured` milliseconds apart. */
-const widened = (state: State, measured: number): Pick<State, "spacing" | "agreed" | "compared"> => {
+const widened = (state: State, measured: number): Pick<State, "spacing" | "agreed"> => {
   const { accepted, agreed, interval, refusedAt, spacing } = state
   const within = (millis: number) => Math.min(Math.max(millis, 0.1), widest)
   if (spacing === 0) {
-    // Of few that were taken at once nothing is known of how fast they may come.
-    return { spacing: within(measured), agreed: accepted >= enoughRefusals ? certain : 0, compared: undefined }
+    return { spacing: within(measured), agreed: accepted >= enough ? certain : 0 }
   }
   if (!isSure(state)) {
-    return {
-      spacing: within(spacing * 1.25),
-      agreed: spacing > 0.85 * refusedAt ? agreed + 1 : 0,
-      compared: undefined
-    }
+    return { spacing: within(spacing * 1.25), agreed: spacing > 0.85 * refusedAt ? agreed + 1 : 0 }
   }
-  const asked = slower(state, within(Math.min(1.04 * Math.max(measured, spacing), spacing * 1.25)))
-  return {
-    // As close as they have really come they may come, or nearly.
-    spacing: within(Math.max(asked.spacing, 0.9 * interval)),
-    agreed: asked.spacing < spacing ? 0 : agreed,
-    compared: asked.compared
-  }
+  const wider = Math.min(1.04 * Math.max(measured, spacing), spacing * 1.25)
+  // As close as they have really come they may come, or nearly.
+  return { spacing: within(Math.max(wider, 0.9 * interval)), agreed }
 }
 
-/**
- * Whether to ask more slowly. A service that refuses now and then, however slowly it is asked, must not be asked ever more slowly: when
- * twice as much between requests has not made refusals clearly rarer, it is a guess again, and as it was before that. How rare they are is told
- * by some of them, since one alone comes by chance.
- */
-const slower = (state: State, spacing: number): Pick<State, "spacing" | "compared"> => {
-  const { accepted, compared } = state
-  if (compared === undefined || spacing < compared.from / 2) {
-    return { spacing, compared: { from: spacing, before: noCount, after: noCount } }
-  }
-  const { from } = compared
-  if (state.spacing < 2 * from) {
-    // Not beyond twice as much before it is known.
-    const before = counted(compared.before, accepted)
-    const isKnown = before.refusals >= enoughRefusals
-    return { spacing: isKnown ? spacing : Math.min(spacing, 2 * from), compared: { ...compared, before } }
-  }
-  const after = counted(compared.after, accepted)
-  if (after.refusals < enoughRefusals) return { spacing: state.spacing, compared: { ...compared, after } }
-  return mean(after) < 1.5 * mean(compared.before)
-    ? { spacing: from, compared: undefined }
-    : { spacing, compared: { from: spacing, before: noCount, after: noCount } }
-}
-
-const noCount: Count = { accepted: 0, refusals: 0 }
-const counted = (count: Count, accepted: number): Count => ({
-  accepted: count.accepted + accepted,
-  refusals: count.refusals + 1
-})
-const mean = ({ accepted, refusals }: Count): number => accepted / Math.max(refusals, 1)
-
-/** As many tell how rare refusals are. */
-const enoughRefusals = 8
+/** Of fewer requests that were taken nothing is known of how fast they may come. */
+const enough = 8

@@ -89,6 +89,18 @@ type Phase =
   /** Between two windows, of which the larger was too much. */
   | { readonly _tag: "Between"; readonly best: Measured }
 
+/** How the window grows where the queue was full. */
+interface Growth {
+  /** As it was before that. */
+  readonly before: number
+  /** As many were there when it was full, the last time and at most. */
+  readonly ceiling: number
+  readonly highest: number
+  /** By so many, when so many more have ended. */
+  readonly step: number
+  readonly left: number
+}
+
 /** What is known. Times are milliseconds on one clock. */
 export interface State {
   readonly bounds: Bounds
@@ -104,10 +116,7 @@ export interface State {
   readonly ends: number
   /** Ends per millisecond, recent ones. */
   readonly rate: number
-  /** The queue was full with `ceiling` there, with the window at `before`; the window grows by `step` when so many more have ended. */
-  readonly growth:
-    | { readonly before: number; readonly ceiling: number; readonly step: number; readonly left: number }
-    | undefined
+  readonly growth: Growth | undefined
   /** How often the queue was full. */
   readonly cuts: number
   /** Why it last changed. */
@@ -148,10 +157,11 @@ export const wasAway = (state: State, later: (moment: number) => number): State 
 /** The queue was full with so many there. */
 export const full = (state: State, held: number): State => {
   const wanted = Math.max(1, Math.min(size(state), Math.floor(held * 0.9)))
+  const { before = state.wanted, highest = held } = state.growth ?? {}
   return {
     ...state,
     wanted,
-    growth: { before: state.growth?.before ?? state.wanted, ceiling: held, step: 1, left: turn(wanted) },
+    growth: { before, ceiling: held, highest: Math.max(highest, held), step: 1, left: turn(wanted) },
     phase: { _tag: "Usual", settled: true },
     cuts: state.cuts + 1,
     reason: "QueueFull"
@@ -164,6 +174,36 @@ export const wasNotFull = (state: State): State => ({
   wanted: state.growth?.before ?? state.wanted,
   growth: undefined,
   reason: "TooFast"
+})
+
+/**
+ * About how many are taken from one full queue to the next, where it has as much room as it ever had: the window is cut by a tenth, and that
+ * has to grow again.
+ */
+export const betweenCuts = ({ growth, wanted }: State): number => {
+  const window = growth?.highest ?? wanted
+  return Math.max(1, window / 10) * turn(window)
+}
+
+/** As many as if the queue had never been full, to see what comes of it. */
+export const unbounded = (state: State): State =>
+  state.bounds.fixed !== undefined
+    ? state
+    : {
+        ...state,
+        wanted: Math.min(Math.max(usual, state.growth?.before ?? state.wanted), mostOf(state.bounds)),
+        phase: { _tag: "Usual", settled: false },
+        growth: undefined,
+        reason: "Trial"
+      }
+
+/** As it was before that. */
+export const restored = (state: State, { growth, phase, reason, wanted }: State): State => ({
+  ...state,
+  wanted,
+  growth,
+  phase,
+  reason
 })
 
 /** A batch has ended. */
@@ -254,7 +294,7 @@ const grow = (state: State, end: End): State => {
 }
 
 /** Grows where the queue was full. */
-const grownAgain = (state: State, growth: NonNullable<State["growth"]>): State => {
+const grownAgain = (state: State, growth: Growth): State => {
   if (growth.left > 1) return { ...state, growth: { ...growth, left: growth.left - 1 } }
   const wanted = Math.min(state.wanted + growth.step, mostOf(state.bounds))
   return {

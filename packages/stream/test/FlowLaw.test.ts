@@ -1,4 +1,4 @@
-import { FlowLaw, PaceLaw, WindowLaw } from "@tokenbatch/stream"
+import { FlowLaw, PaceLaw, WhimLaw, WindowLaw } from "@tokenbatch/stream"
 import { assert, describe, it } from "@effect/vitest"
 import * as Schema from "effect/Schema"
 import { dice } from "./fixtures.ts"
@@ -603,10 +603,51 @@ describe("FlowLaw", () => {
     assert.isTrue(took < 1.8 * (600 / 20) * 1000, String(took))
   })
 
-  it("is not made ever slower by refusals that have nothing to do with how fast it is", () => {
-    const roll = dice(3)
-    const { took } = drive({ workers: 4, work: always(200), refuses: () => roll(5) === 0 }, 400)
-    assert.isTrue(took < 40 * (400 / 4) * 200, String(took))
+  it("hands in as usual where the service refuses whatever is done, a window that is given included", () => {
+    for (const [oneIn, bound] of [
+      [20, 1.6],
+      [5, 2.5]
+    ] as const) {
+      for (const seed of [1, 2, 3, 4, 5]) {
+        for (const fixed of [undefined, 32]) {
+          const roll = dice(seed)
+          const { law, took } = drive({ workers: 16, work: always(500), refuses: () => roll(oneIn) === 0 }, 1500, {
+            ...bounds,
+            fixed
+          })
+          assert.isTrue(took < bound * (1500 / 16) * 500, `${took} with one in ${oneIn}, ${seed}, ${fixed}`)
+          assert.isAtLeast(FlowLaw.windowOf(law), 16)
+        }
+      }
+    }
+  })
+
+  it("is as it was before when a trial meets the limit, and says so", () => {
+    const whims = { ...WhimLaw.initial, taken: 100, refused: 4, cuts: 4 }
+    const held = 20
+    let law = take(FlowLaw.initial(bounds, 0), 4)
+    for (let i = 0; i < held - 4; i++) law = fold(law, { _tag: "Adopted", at: 0 })
+    for (const polls of [false, true]) {
+      const accepted = polls ? { ...law.pace, spacing: 100, agreed: 9, widenedTo: 100 } : law.pace
+      const before = { ...law, whims, pace: accepted }
+      let trying = fold(refuse(before, 1000), pollAt(1010, polls))
+      assert.isDefined(trying.trial)
+      assert.strictEqual(FlowLaw.windowOf(trying), WindowLaw.usual)
+      assert.strictEqual(trying.pace.spacing, 0)
+      const { pace, window } = trying.trial!
+      let refused = 0
+      let last = trying
+      for (let at = 1100; trying.trial !== undefined; at += 10) {
+        last = trying
+        trying = refuse(trying, at)
+        refused++
+      }
+      assert.isAtMost(refused, 12)
+      assert.strictEqual(FlowLaw.windowOf(trying), WindowLaw.size(window))
+      assert.strictEqual(trying.pace.spacing, pace.spacing)
+      assert.strictEqual(FlowLaw.decision(last, trying), polls ? "TooFast" : "QueueFull")
+      assert.isFalse(FlowLaw.wantsPoll(trying))
+    }
   })
 
   it("takes nothing that was taken while the service seemed away for later than it is", () => {

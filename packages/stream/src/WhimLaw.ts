@@ -1,0 +1,85 @@
+/**
+ * Whether refusals have to do with what is done: a law that is folded over what was taken and what was refused.
+ *
+ * A service may refuse now and then whatever is done: one of a few machines is overloaded, a limit is shared with others. To hand in less, or more slowly,
+ * makes such refusals no rarer. So when refusals do not become rare by it, it is tried once to hand in as if there had been none:
+ *
+ * - Refusals become more: they had to do with it. All is as it was before the trial, and it takes half as many refusals again until the next one.
+ * - They do not: they are **whims**. From then on as many are taken for granted, and only more than that count.
+ *
+ * What is more is told by a sum of how many were refused beyond twice the share that is taken for granted, which never falls below nothing
+ * (CUSUM). A limit that is met is over it after a few requests in a row, and chance hardly ever is.
+ *
+ * Part of `FlowLaw`. Source: E. S. Page, "Continuous Inspection Schemes" (1954).
+ */
+
+/** What is known. */
+export interface State {
+  /** Requests taken, and refused, since the last trial began. */
+  readonly taken: number
+  readonly refused: number
+  /** How often less was handed in, or more slowly, for one that was refused; and how often that leads to the next trial. */
+  readonly cuts: number
+  readonly needed: number
+  /** The share of refusals that is taken for granted. 0: none is. */
+  readonly share: number
+  /** Refusals beyond that, lately. */
+  readonly excess: number
+}
+
+/** Before anything was observed. */
+export const initial: State = { taken: 0, refused: 0, cuts: 0, needed: 5, share: 0, excess: 0 }
+
+/** Refusals beyond the share that are no chance any more. */
+const tooMany = 4
+
+/** Requests that are taken in a trial. */
+const enough = 32
+
+/** Requests that the share is made of. */
+const memory = 200
+
+/** A request was taken. */
+export const taken = (state: State): State => counted(state, 0)
+
+/** A request was refused. */
+export const refused = (state: State): State => counted(state, 1)
+
+const counted = (state: State, refusals: 0 | 1): State => {
+  const share = state.share + (refusals - state.share) / memory
+  return {
+    ...state,
+    taken: state.taken + 1 - refusals,
+    refused: state.refused + refusals,
+    // What comes so rarely is not worth a difference.
+    ...(state.share === 0 || share < 1 / memory
+      ? { share: 0, excess: 0 }
+      : { share, excess: Math.max(0, state.excess + refusals - 2 * share) })
+  }
+}
+
+/** Whether the last refusal is one of those that come whatever is done. */
+export const isWhim = ({ excess, share }: State): boolean => share > 0 && excess <= tooMany
+
+/** Less is handed in, or more slowly, because of a refusal. */
+export const cut = (state: State): State => ({ ...state, cuts: state.cuts + 1 })
+
+/** Whether it is to be tried what happens when nothing is done about refusals. So many taken from one to the next are as usual. */
+export const wantsTrial = ({ cuts, needed, taken }: State, usual: number): boolean =>
+  cuts >= needed && taken < usual * cuts
+
+/** A trial begins: refusals as they were are taken for granted. */
+export const begun = ({ needed, refused, taken }: State): State => ({
+  taken: 0,
+  refused: 0,
+  cuts: 0,
+  needed: Math.ceil(1.5 * needed),
+  share: refused / (taken + refused),
+  excess: 0
+})
+
+/** Whether a trial has shown that refusals are whims. */
+export const isShown = (state: State): boolean => isWhim(state) && state.taken >= enough
+
+/** A trial has shown that they are not. */
+export const denied = (state: State): State => ({ ...state, taken: 0, refused: 0, cuts: 0, share: 0, excess: 0 })

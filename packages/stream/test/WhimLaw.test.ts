@@ -1,0 +1,85 @@
+import { WhimLaw } from "@tokenbatch/stream"
+import { assert, describe, it } from "@effect/vitest"
+import { dice } from "./fixtures.ts"
+
+const many = (state: WhimLaw.State, count: number, step: (state: WhimLaw.State) => WhimLaw.State) =>
+  Array.from({ length: count }).reduce<WhimLaw.State>((before) => step(before), state)
+
+/** Cut five times, after so many taken each. */
+const cutAfter = (taken: number) => {
+  let state = WhimLaw.initial
+  for (let i = 0; i < 5; i++) state = WhimLaw.cut(WhimLaw.refused(many(state, taken, WhimLaw.taken)))
+  return state
+}
+
+/** Requests of which one in so many is refused, at random, until a trial is over. */
+const tryWith = (seed: number, oneIn: number, state: WhimLaw.State) => {
+  const roll = dice(seed)
+  let now = WhimLaw.begun(state)
+  for (let i = 0; i < 1000; i++) {
+    now = roll(oneIn) === 0 ? WhimLaw.refused(now) : WhimLaw.taken(now)
+    if (!WhimLaw.isWhim(now)) return "denied"
+    if (WhimLaw.isShown(now)) return "shown"
+  }
+  return "open"
+}
+
+describe("WhimLaw", () => {
+  it("takes nothing for granted at first", () => {
+    assert.isFalse(WhimLaw.isWhim(WhimLaw.refused(many(WhimLaw.initial, 1000, WhimLaw.taken))))
+  })
+
+  it("wants a trial when refusals are not rare, though less was handed in for some of them", () => {
+    assert.isTrue(WhimLaw.wantsTrial(cutAfter(20), 30))
+    assert.isFalse(WhimLaw.wantsTrial(cutAfter(40), 30), "they are as rare as usual")
+    assert.isFalse(WhimLaw.wantsTrial(many(cutAfter(20), 1, WhimLaw.begun), 30), "there was one")
+    assert.isFalse(WhimLaw.wantsTrial({ ...cutAfter(20), cuts: 4 }, 30), "four are chance")
+  })
+
+  it("asks for more of them before the next trial", () => {
+    let { needed } = WhimLaw.initial
+    let state = cutAfter(5)
+    for (let i = 0; i < 5; i++) {
+      state = WhimLaw.denied(WhimLaw.begun(state))
+      assert.isAbove(state.needed, needed)
+      needed = state.needed
+      state = many(many(state, needed, WhimLaw.refused), needed, WhimLaw.cut)
+    }
+  })
+
+  it("sees in a trial that a limit is met, after a few requests", () => {
+    for (const taken of [4, 20, 100]) {
+      let state = WhimLaw.begun(cutAfter(taken))
+      let refused = 0
+      while (WhimLaw.isWhim(state)) {
+        state = WhimLaw.refused(state)
+        refused++
+      }
+      assert.isAtMost(refused, taken < 20 ? 8 : 5, `after one in ${taken}`)
+    }
+  })
+
+  it("sees in a trial that refusals have nothing to do with what is done", () => {
+    for (const oneIn of [5, 20]) {
+      const verdicts = Array.from({ length: 200 }, (_, seed) => tryWith(seed + 1, oneIn, cutAfter(oneIn - 1)))
+      const shown = verdicts.filter((verdict) => verdict === "shown").length
+      assert.isAtLeast(shown, 170, `one in ${oneIn}`)
+    }
+  })
+
+  it("is not deceived where the trial is what makes them come", () => {
+    const verdicts = Array.from({ length: 200 }, (_, seed) => tryWith(seed + 1, 2, cutAfter(20)))
+    assert.isAtMost(verdicts.filter((verdict) => verdict === "shown").length, 2)
+  })
+
+  it("takes for granted as many as there are, and none once they have become rare", () => {
+    const roll = dice(3)
+    let state = WhimLaw.begun(cutAfter(19))
+    for (let i = 0; i < 2000; i++) state = roll(20) === 0 ? WhimLaw.refused(state) : WhimLaw.taken(state)
+    assert.approximately(state.share, 0.05, 0.03)
+    assert.isTrue(WhimLaw.isWhim(WhimLaw.refused(state)))
+    state = many(state, 1000, WhimLaw.taken)
+    assert.strictEqual(state.share, 0)
+    assert.isFalse(WhimLaw.isWhim(WhimLaw.refused(state)))
+  })
+})
