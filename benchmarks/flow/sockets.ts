@@ -6,7 +6,8 @@
  *
  * The sandbox works for so long on each token, so service times are spread by giving batches more or fewer tokens: of the draws that the
  * simulation uses, rounded. The simulation is given the same batches, and the round trip that was measured. When a batch was accepted and
- * completed the sandbox says itself, on the clock of this machine; a rate limit, which it does not have, is kept on the way to it.
+ * completed the sandbox says itself, on the clock of this machine; a rate limit is kept on the way to it, where what it refuses can be written down,
+ * and where Retry-After says how long to wait.
  */
 import { AuthleteError, TokenOperations } from "@tokenbatch/core"
 import { SandboxThread } from "@tokenbatch/sandbox"

@@ -20,6 +20,7 @@ import * as Queue from "effect/Queue"
 import { randomUUID } from "node:crypto"
 import { Faults, type BatchFaults } from "./Faults.ts"
 import { hashOf, Ledger, type LedgerError } from "./Ledger.ts"
+import { LimitReached } from "./Limits.ts"
 import { Notifications } from "./Notifications.ts"
 import * as Random from "./Random.ts"
 import type { SandboxOptions } from "./SandboxOptions.ts"
@@ -50,11 +51,11 @@ type End = Omit<Ended, "_tag" | "requestId">
 export class BatchWorkers extends Context.Service<
   BatchWorkers,
   {
-    /** Accepts a batch, and gives the request id. */
+    /** Accepts a batch if there is room for it, and gives the request id. */
     readonly accept: (
       records: ReadonlyArray<Requested>,
       dryRun: boolean
-    ) => Effect.Effect<string, TokenOperationsApi.ApiError>
+    ) => Effect.Effect<string, LimitReached | TokenOperationsApi.ApiError>
     /** How far a batch has come; `undefined` for an id that is not known. */
     readonly status: (requestId: string) => Effect.Effect<Status | undefined, TokenOperationsApi.ApiError>
   }
@@ -73,11 +74,16 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
   const scope = yield* Effect.scope
   const jobs = yield* Queue.unbounded<Accepted>()
   const batches = new Map<string, Batch>()
+  /** Those that have no end yet. */
+  const open = new Set<string>()
   const supported = options.supportedScopes === undefined ? undefined : new Set(options.supportedScopes)
   const orders = Random.make(options.faults?.seed ?? 1)
 
-  const remember = ({ at, faults, requestId }: Accepted, end?: End) =>
+  const remember = ({ at, faults, requestId }: Accepted, end?: End) => {
     batches.set(requestId, { at, faults, ...(end === undefined ? undefined : { end }) })
+    if (end === undefined) open.add(requestId)
+    else open.delete(requestId)
+  }
 
   /** Why a record cannot be created, given those before it in its batch. */
   const whyNot = (record: Work, batch: ReadonlySet<string>, dryRun: boolean): Failure | undefined => {
@@ -148,6 +154,26 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
     )
   })
 
+  /**
+   * Takes a batch: in one step, so that the last place goes to one call alone.
+   *
+   * @throws LimitReached, or StateError, and then it is not taken
+   */
+  const takeUnsafe = (records: ReadonlyArray<Requested>, dryRun: boolean, now: number): Accepted => {
+    if (open.size >= (options.maxQueue ?? Infinity)) throw new LimitReached({ limit: "maxQueue" })
+    const accepted: Accepted = {
+      _tag: "Accepted",
+      requestId: randomUUID(),
+      at: now,
+      dryRun,
+      faults: dealer.ofBatch({ dryRun, size: records.length }),
+      records: records.map(workOf)
+    }
+    state.writeUnsafe(accepted)
+    remember(accepted)
+    return accepted
+  }
+
   /** Has a batch worked on: now, or when it is no longer stuck. */
   const enqueue = (job: Accepted): Effect.Effect<void> => {
     const { view } = job.faults
@@ -185,25 +211,21 @@ const make = Effect.fnUntraced(function* (options: SandboxOptions) {
   })
 
   return BatchWorkers.of({
-    accept: Effect.fnUntraced(function* (records, dryRun) {
-      const accepted: Accepted = {
-        _tag: "Accepted",
-        requestId: randomUUID(),
-        at: yield* Clock.currentTimeMillis,
-        dryRun,
-        faults: dealer.ofBatch({ dryRun, size: records.length }),
-        records: records.map(workOf)
-      }
-      const { requestId } = accepted
-      yield* Effect.try({
-        try: () => {
-          state.writeUnsafe(accepted)
-          remember(accepted)
-        },
-        catch: (error) => makeApiError(500, "SBX500000", `[SBX500000] ${(error as StateError).message}`)
-      }).pipe(Effect.andThen(enqueue(accepted)), Effect.uninterruptible)
-      return requestId
-    }),
+    accept: (records, dryRun) =>
+      Clock.currentTimeMillis.pipe(
+        Effect.flatMap((now) =>
+          Effect.try({
+            try: () => takeUnsafe(records, dryRun, now),
+            catch: (error) =>
+              error instanceof LimitReached
+                ? error
+                : makeApiError(500, "SBX500000", `[SBX500000] ${(error as StateError).message}`)
+          })
+        ),
+        Effect.tap(enqueue),
+        Effect.map(({ requestId }) => requestId),
+        Effect.uninterruptible
+      ),
     status: Effect.fnUntraced(function* (requestId) {
       const batch = batches.get(requestId)
       if (batch === undefined) return undefined

@@ -8,8 +8,8 @@
  *
  * - `refuse`: when a client connects.
  * - `resetBeforeBody`: when the headers of a call have come, before its body is read.
- * - the other faults of calls: when the body of a call has been read, and is a batch. Faults of both operations take `on`; the rest
- *   happen to create calls alone, dry runs or not.
+ * - the other faults of calls: when the body of a call has been read, and is a batch, and the call is not refused for coming too fast
+ *   (`Limits`). Faults of both operations take `on`; the rest happen to create calls alone, dry runs or not.
  * - `unknownFor`, `stuck`, `flap`, `failAtToken`: when a batch is accepted. They stay with it, also when the sandbox is started anew.
  *
  * At each of these moments every rule that could apply draws a number, in the order of the plan, and the first whose fault comes up

@@ -5,8 +5,8 @@
  * real service; where nothing is, the options choose. The create endpoint reads its body raw: decoding it value by value through the
  * schema costs four times as much, and the sandbox must not be what a client waits for.
  *
- * What it is to do wrong is a `FaultPlan`. Told an endpoint, it says there when a batch has ended (`Notifications`). With a state file
- * (`StateFile`) it goes on from where it was, however it ended.
+ * What it is to do wrong is a `FaultPlan`; how much it takes, and how fast, is bounded by `Limits`. Told an endpoint, it says there when a
+ * batch has ended (`Notifications`). With a state file (`StateFile`) it goes on from where it was, however it ended.
  */
 import { AuthleteConfig, Credentials, TokenOperationsApi } from "@tokenbatch/core"
 import * as NodeHttpServer from "@effect/platform-node/NodeHttpServer"
@@ -26,6 +26,7 @@ import { BatchWorkers } from "./BatchWorkers.ts"
 import { Faults } from "./Faults.ts"
 import * as FaultyAnswers from "./FaultyAnswers.ts"
 import { Ledger, type LedgerError } from "./Ledger.ts"
+import * as Limits from "./Limits.ts"
 import { Notifications } from "./Notifications.ts"
 import * as SandboxOptions from "./SandboxOptions.ts"
 import * as ServiceRules from "./ServiceRules.ts"
@@ -51,7 +52,7 @@ export class Sandbox extends Context.Service<
       return described(options).pipe(
         Layer.provide(HttpRouter.serve(routes(options), { disableLogger: true, disableListenLog: true })),
         Layer.provideMerge(server(options)),
-        Layer.provide(BatchWorkers.layer(options)),
+        Layer.provide([BatchWorkers.layer(options), Limits.Limits.layer(options.rateLimit)]),
         Layer.provideMerge([Ledger.layer(options.ledgerFile), Notifications.layer(options)]),
         // Read before the ledger is written over: where the state cannot be used, nothing has been touched.
         Layer.provide([Faults.layer(options.faults), StateFile.layer(options)])
@@ -124,6 +125,7 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
     Effect.fnUntraced(function* (handlers) {
       const workers = yield* BatchWorkers
       const faults = yield* Faults
+      const limits = yield* Limits.Limits
       const scope = yield* Effect.scope
       return handlers
         .handleRaw("createBatch", ({ query, request }) =>
@@ -133,6 +135,7 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
             const body = yield* Effect.mapError(request.text, () =>
               makeApiError(400, "SBX400005", "[SBX400005] The request body could not be read to its end.")
             )
+            yield* limits.ofCall("create")
             const bytes = Buffer.byteLength(body)
             if (bytes > options.maxBodySize) return HttpServerResponse.text("Content Too Large", { status: 413 })
             const read = ServiceRules.read(body)
@@ -145,11 +148,12 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
             )
             const fault = faults.ofCreate({ bytes, records })
             return yield* FaultyAnswers.answer(fault, { request, body, honest, scope })
-          })
+          }).pipe(Effect.catchTag("LimitReached", Limits.answer))
         )
         .handleRaw("batchStatus", ({ params, request }) =>
           Effect.gen(function* () {
             if (faults.ofHeaders("status")) return yield* FaultyAnswers.reset(request)
+            yield* limits.ofCall("status")
             const honest = Effect.gen(function* () {
               const status = yield* workers.status(params.tokenBatchRequestId)
               if (status === undefined) {
@@ -162,7 +166,7 @@ const handlers = (options: SandboxOptions.SandboxOptions) =>
               })
             })
             return yield* FaultyAnswers.answer(faults.ofStatus(), { request, body: "", honest, scope })
-          })
+          }).pipe(Effect.catchTag("LimitReached", Limits.answer))
         )
     })
   )

@@ -3,6 +3,7 @@ import * as Duration from "effect/Duration"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { FaultPlan } from "./FaultPlan.ts"
+import { RateLimit } from "./Limits.ts"
 
 const Millis = Schema.Number.check(Schema.isGreaterThanOrEqualTo(0))
 
@@ -41,6 +42,10 @@ export const SandboxOptions = Schema.Struct({
   notificationEndpoint: Schema.optionalKey(Schema.String),
   /** What that POST holds, since the real service does not say: the request id as JSON, or nothing. */
   notificationBody: Schema.Literals(["requestId", "empty"]),
+  /** Most batches that were taken and have no end yet, see `Limits`; any number if absent. */
+  maxQueue: Schema.optionalKey(Schema.Int.check(Schema.isGreaterThanOrEqualTo(1))),
+  /** How often calls may come, see `Limits`; as often as they do if absent. */
+  rateLimit: Schema.optionalKey(RateLimit),
   /** What goes wrong, and how often. */
   faults: Schema.optionalKey(FaultPlan)
 })
@@ -62,7 +67,7 @@ export interface Input extends Partial<
 
 /**
  * Fills in the defaults: any free port, service `sandbox`, 8 workers, `prefix`, dry runs that see existing values, 64 MiB, in order,
- * no notifications, and after a restart `requeue`.
+ * no notifications, no limits, and after a restart `requeue`.
  */
 export const make = ({
   bearer,

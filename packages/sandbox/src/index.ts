@@ -3,6 +3,7 @@
  */
 export * as FaultPlan from "./FaultPlan.ts"
 export * as Ledger from "./Ledger.ts"
+export * as Limits from "./Limits.ts"
 export * as Notifications from "./Notifications.ts"
 export * as SampleRequests from "./SampleRequests.ts"
 export * as Sandbox from "./Sandbox.ts"

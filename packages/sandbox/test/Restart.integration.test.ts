@@ -70,6 +70,22 @@ describe("a sandbox that is started anew", () => {
     })
   )
 
+  it.live("which hold their places in the queue", () =>
+    Effect.gen(function* () {
+      const slow = { setupTime: "1 minute", maxQueue: 2 } as const
+      yield* started(slow, ({ taken }) => taken([1]))
+      yield* started(slow, ({ create }) =>
+        Effect.gen(function* () {
+          const came = yield* Effect.forEach([2, 3], (n) => create([n]))
+          assert.deepStrictEqual(
+            came.map(({ status }) => status),
+            [200, 429]
+          )
+        })
+      )
+    })
+  )
+
   it.live("or has forgotten them, for good", () =>
     Effect.gen(function* () {
       const id = yield* started({ setupTime: "1 minute" }, ({ taken }) => taken([1]))
