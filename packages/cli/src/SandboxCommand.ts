@@ -57,6 +57,31 @@ export const sandbox = Command.make(
       Flag.withDescription("A larger request body is refused with 413 (64MiB without)"),
       Flag.optional
     ),
+    maxQueue: Flags.count("max-queue").pipe(
+      Flag.withDescription("Most batches waiting or worked on; what comes then is answered 429 (default: any number)"),
+      Flag.optional
+    ),
+    rateLimit: Flags.count("rate-limit").pipe(
+      Flag.withDescription("Most calls a second; what comes beyond is answered 429 (default: any number)"),
+      Flag.optional
+    ),
+    rateLimitBurst: Flags.count("rate-limit-burst").pipe(
+      Flag.withDescription("Most calls at once under --rate-limit (default: those of a tenth of a second)"),
+      Flag.optional
+    ),
+    rateLimitOn: Flag.Literals("rate-limit-on", ["create", "both"]).pipe(
+      Flag.withDescription("What --rate-limit counts: create calls, or status calls as well (default: both)"),
+      Flag.optional
+    ),
+    rateLimitRetryAfter: Flags.duration("rate-limit-retry-after").pipe(
+      Flag.withDescription("What such a 429 says in Retry-After, whole seconds (default: it has none)"),
+      Flag.filter(
+        (duration) => Number.isInteger(Duration.toSeconds(duration)),
+        () => "whole seconds, such as 2s"
+      ),
+      Flag.map(Duration.toSeconds),
+      Flag.optional
+    ),
     faults: Flag.String("faults").pipe(
       Flag.withMetavar("FILE"),
       Flag.withDescription("A plan of what goes wrong, and how often, as JSON"),
@@ -92,6 +117,7 @@ export const sandbox = Command.make(
     const given = yield* bearerFrom(flags.bearerFile)
     const notificationEndpoint = yield* endpointOf(flags.notificationEndpoint)
     const faults = Option.isSome(flags.faults) ? yield* planFrom(flags.faults.value, FaultPlan.parse) : undefined
+    const rateLimit = yield* rateLimitOf(flags)
     const options: SandboxOptions.Input = {
       port,
       workers,
@@ -105,6 +131,8 @@ export const sandbox = Command.make(
       dryRunChecksExisting: flags.dryRunChecksExisting === "true",
       ...(given === undefined ? undefined : { bearer: given }),
       ...(faults === undefined ? undefined : { faults }),
+      ...(rateLimit === undefined ? undefined : { rateLimit }),
+      ...optional("maxQueue", flags.maxQueue),
       ...optional("supportedScopes", Option.map(flags.supportedScopes, scopesOf)),
       ...optional("maxBodySize", flags.maxBodySize),
       ...optional("ledgerFile", flags.ledger),
@@ -147,6 +175,10 @@ export const sandbox = Command.make(
       description: "A rough one that can be killed and started again"
     },
     {
+      command: "tokenbatch sandbox --max-queue 40 --rate-limit 20",
+      description: "One that has a pace of its own, and says 429 beyond it"
+    },
+    {
       command: "tokenbatch sandbox --notification-endpoint http://127.0.0.1:8080/hooks/SECRET",
       description: "One that tells when a batch has ended; see --notify-listen of create"
     }
@@ -173,6 +205,27 @@ const endpointOf = Effect.fnUntraced(function* (given: Option.Option<Redacted.Re
   return yield* new Failure({
     problem: "--notification-endpoint is not a URL that can be sent to: http:// or https://, without a user's name.",
     remedy: "Set it to something like http://127.0.0.1:8080/hooks/SECRET."
+  })
+})
+
+/** The limit that `--rate-limit` and the flags beside it name. */
+const rateLimitOf = Effect.fnUntraced(function* (flags: {
+  readonly rateLimit: Option.Option<number>
+  readonly rateLimitBurst: Option.Option<number>
+  readonly rateLimitOn: Option.Option<"create" | "both">
+  readonly rateLimitRetryAfter: Option.Option<number>
+}) {
+  const details = {
+    ...optional("burst", flags.rateLimitBurst),
+    ...optional("on", flags.rateLimitOn),
+    ...optional("retryAfter", flags.rateLimitRetryAfter)
+  }
+  if (Option.isSome(flags.rateLimit)) return { perSecond: flags.rateLimit.value, ...details }
+  if (Object.keys(details).length === 0) return undefined
+  return yield* new Failure({
+    problem:
+      "--rate-limit-burst, --rate-limit-on and --rate-limit-retry-after are about --rate-limit, which is missing.",
+    remedy: "Add --rate-limit N, the most calls a second, or leave them out."
   })
 })
 

@@ -1,8 +1,8 @@
-/** `tokenbatch sandbox`: its flags, and that it can be killed at any moment. */
+/** `tokenbatch sandbox`: its flags, its limits with `create` against them, and that it can be killed at any moment. */
 import { createHash } from "node:crypto"
 import { readFileSync, writeFileSync } from "node:fs"
 import { afterAll, assert, describe, it } from "vitest"
-import { bearer, folder, line, run, start } from "./fixtures.ts"
+import { bearer, folder, lastEvent, line, lines, run, start } from "./fixtures.ts"
 
 const temporary = folder()
 afterAll(temporary.remove)
@@ -125,6 +125,29 @@ describe("a sandbox that is killed", () => {
   })
 })
 
+describe("a sandbox with a pace of its own", () => {
+  it.each([
+    ["a queue of four", ["--max-queue", "4", "--setup-time", "50ms"]],
+    ["twenty calls a second", ["--rate-limit", "20"]]
+  ])(
+    "gets everything created that is handed to it: %s",
+    async (name, flags) => {
+      const ledger = temporary.file(`${name}.ndjson`)
+      const running = await sandbox([...flags, "--ledger", ledger])
+      const ended = await run(["create", "--json", "--batch-size", "10", file(`${name}.input`, lines(160))], {
+        env: running.printed
+      })
+      assert.strictEqual(ended.code, 0, ended.stderr)
+      const { report } = lastEvent(ended)
+      assert.deepInclude(report.records, { read: 160, created: 160, failed: 0, unresolved: 0, notSubmitted: 0 })
+      assert.match(ended.stderr, /HTTP 429/, "it was too fast at some time")
+      assert.strictEqual(readFileSync(ledger, "utf8").trimEnd().split("\n").length, 160)
+      await running.close()
+    },
+    60_000
+  )
+})
+
 describe("the flags of sandbox", () => {
   it("say how it behaves", async () => {
     const plan = file("plan.json", '{"rules":[{"fault":"rateLimited","retryAfter":9,"max":1,"on":"create"}]}')
@@ -147,6 +170,19 @@ describe("the flags of sandbox", () => {
     await running.close()
   })
 
+  it("bound how much it takes, and how fast", async () => {
+    const flags = "--max-queue 1 --setup-time 60s --rate-limit 1 --rate-limit-burst 3".split(" ")
+    const running = await sandbox([...flags, "--rate-limit-on", "create", "--rate-limit-retry-after", "9s"])
+    const id = await idOf(await running.create([1]))
+    const full = await running.create([2])
+    assert.deepStrictEqual([full.status, full.headers.get("retry-after")], [429, null])
+    const answers = [await running.create([2]), await running.create([2]), await running.create([2])]
+    const last = answers.find(({ headers }) => headers.has("retry-after"))
+    assert.deepStrictEqual([last?.status, last?.headers.get("retry-after")], [429, "9"])
+    assert.notProperty(await running.status(id), "unknown")
+    await running.close()
+  })
+
   it.each([
     ["a plan that is not there", ["--faults", "no-such-plan.json"], /no-such-plan\.json cannot be read: no such file/],
     [
@@ -166,7 +202,19 @@ describe("the flags of sandbox", () => {
       () => ["--state", file("diary", "Dear diary,\n")],
       /diary cannot be used: line 1/
     ],
-    ["an order that is none", ["--order", "backwards"], /inOrder/]
+    ["an order that is none", ["--order", "backwards"], /inOrder/],
+    ["a burst of no rate", ["--rate-limit-burst", "4"], /--rate-limit, which is missing[^]*Add --rate-limit N/],
+    [
+      "a Retry-After of no rate",
+      ["--max-queue", "4", "--rate-limit-retry-after", "1s"],
+      /--rate-limit, which is missing/
+    ],
+    [
+      "a Retry-After that is no whole seconds",
+      ["--rate-limit", "4", "--rate-limit-retry-after", "1500ms"],
+      /Expected: whole seconds/
+    ],
+    ["a queue that takes nothing", ["--max-queue", "0"], /1 or more/]
   ] as const)("refuse %s", async (_, args, message) => {
     const { code, stderr, stdout } = await run(["sandbox", ...(typeof args === "function" ? args() : args)])
     assert.strictEqual(code, 2)
