@@ -254,7 +254,8 @@ const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): S
   // Next to nothing of ours is there, where there was far more before: it is not how many, it is how fast. So it is, too, where that is
   // how it was so far; or else others may fill the queue.
   const few = state.pace.spacing > 0 ? state.mostHeld / 2 : Math.min(state.mostHeld / 2, 4)
-  if (state.held === 0 || state.held < few) return tooFast(after, { at, retryAfter, polls: false })
+  const isSpaced = PaceLaw.isPressed(state.pace) && state.posting + state.held < windowOf(state)
+  if (state.held === 0 || state.held < few || isSpaced) return tooFast(after, { at, retryAfter, polls: false })
   return { ...after, doubt: { at, held: state.held } }
 }
 
