@@ -164,7 +164,7 @@ export const checks = {
 export const running = {
   concurrency: count("concurrency").pipe(
     Flag.withDescription(
-      "Batches in flight at once, always as many, from being handed in to their outcome (default: found out as the run goes)"
+      "Batches in flight at once, from being handed in to their outcome; fewer only while the service's queue is full (default: found out as the run goes)"
     ),
     Flag.optional
   ),

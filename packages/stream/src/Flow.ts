@@ -33,7 +33,7 @@ import * as SizeLaw from "./SizeLaw.ts"
 
 /** Options of a flow: each switches off, or bounds, a part of what it finds out by itself. */
 export interface Options {
-  /** Batches in flight at once, always as many. Default: found out. */
+  /** Batches in flight at once; fewer only while the queue of the service is full with fewer. Default: found out. */
   readonly concurrency?: number | undefined
   /** Most batches in flight at once, where that is found out. Default 256. */
   readonly maxConcurrency?: number | undefined

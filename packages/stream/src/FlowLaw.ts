@@ -303,15 +303,11 @@ const failed = (state: State, before: NonNullable<State["trial"]>, at: number): 
 })
 
 const queueFull = (state: State, at: number, held: number): State => {
-  const isGiven = state.window.bounds.fixed !== undefined
-  const after: State = {
-    ...state,
-    window: isGiven ? state.window : WindowLaw.full(state.window, held),
-    doubt: undefined,
-    cutAt: at,
-    again: isGiven ? undefined : tryAgain(state, at)
-  }
-  return isGiven ? after : cut(after, 0.6 * WindowLaw.betweenCuts(after.window))
+  const window = WindowLaw.full(state.window, held)
+  return cut(
+    { ...state, window, doubt: undefined, cutAt: at, again: tryAgain(state, at) },
+    0.6 * WindowLaw.betweenCuts(window)
+  )
 }
 
 /**

@@ -22,7 +22,7 @@
 
 /** Bounds that the caller sets. */
 export interface Bounds {
-  /** A window that is not learned. */
+  /** A window that is not learned: fewer only while the queue of the service is full with fewer. */
   readonly fixed?: number | undefined
   /** The largest window. Default 256. */
   readonly most?: number | undefined
@@ -139,7 +139,7 @@ export const initial = (bounds: Bounds, at: number): State => ({
   reason: undefined
 })
 
-const mostOf = ({ most = defaultMost }: Bounds) => most
+const mostOf = ({ fixed, most = defaultMost }: Bounds) => fixed ?? most
 
 /** Most batches with the service at once, those included that are being handed in. */
 export const size = ({ inTime, wanted }: State): number => Math.min(wanted, inTime)
@@ -186,16 +186,16 @@ export const betweenCuts = ({ growth, wanted }: State): number => {
 }
 
 /** As many as if the queue had never been full, to see what comes of it. */
-export const unbounded = (state: State): State =>
-  state.bounds.fixed !== undefined
-    ? state
-    : {
-        ...state,
-        wanted: Math.min(Math.max(usual, state.growth?.before ?? state.wanted), mostOf(state.bounds)),
-        phase: { _tag: "Usual", settled: false },
-        growth: undefined,
-        reason: "Trial"
-      }
+export const unbounded = (state: State): State => {
+  const { fixed } = state.bounds
+  return {
+    ...state,
+    wanted: fixed ?? Math.min(Math.max(usual, state.growth?.before ?? state.wanted), mostOf(state.bounds)),
+    phase: { _tag: "Usual", settled: fixed !== undefined },
+    growth: undefined,
+    reason: "Trial"
+  }
+}
 
 /** As it was before that. */
 export const restored = (state: State, { growth, phase, reason, wanted }: State): State => ({
@@ -240,7 +240,7 @@ export const ended = (state: State, end: End): State => {
           }
         : state.first
   }
-  if (state.bounds.fixed !== undefined) return after
+  if (state.bounds.fixed !== undefined) return after.growth === undefined ? after : grownAgain(after, after.growth)
   const timed = withinTimeout(after, overall)
   // Nothing is to be learned of what is wanted while there is less.
   return sizing || timed.inTime < timed.wanted ? { ...timed, sample: noSample(at) } : grow(timed, end)
@@ -297,6 +297,8 @@ const grow = (state: State, end: End): State => {
 const grownAgain = (state: State, growth: Growth): State => {
   if (growth.left > 1) return { ...state, growth: { ...growth, left: growth.left - 1 } }
   const wanted = Math.min(state.wanted + growth.step, mostOf(state.bounds))
+  // A window that is given is there again, and settled.
+  if (wanted === state.bounds.fixed) return { ...state, wanted, growth: undefined, reason: "RoomAgain" }
   return {
     ...state,
     wanted,
