@@ -85,6 +85,7 @@ export const create = Command.make(
         remedy: "Leave one of them out."
       })
     }
+    yield* CreateRun.checkPace(flags)
     const inputs = yield* Inputs.open(flags.files)
     yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
     const { context, endpoint } = yield* Notifications.listen(flags)

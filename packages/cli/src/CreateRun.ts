@@ -38,7 +38,7 @@ import * as Summary from "./Summary.ts"
 /** How a run goes, whether it begins or goes on. */
 export interface Running {
   readonly concurrency: Option.Option<number>
-  readonly maxConcurrency: number
+  readonly maxConcurrency: Option.Option<number>
   readonly maxRequestsPerSecond: Option.Option<number>
   readonly pollTimeout: Duration.Duration
   readonly giveUpAfter: Duration.Duration
@@ -76,6 +76,16 @@ const grace = 10_000
 
 const optional = <K extends string, A>(key: K, value: Option.Option<A>) =>
   (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [P in K]?: A }
+
+/** Refuses a bound of what is found out where nothing is to be found out. */
+export const checkPace = ({ concurrency, maxConcurrency }: Pick<Running, "concurrency" | "maxConcurrency">) =>
+  Option.isSome(concurrency) && Option.isSome(maxConcurrency)
+    ? new Failure({
+        problem:
+          "--concurrency is how many batches are in flight, always as many: there is nothing for --max-concurrency to bound.",
+        remedy: "Leave out --max-concurrency, or --concurrency to have it found out up to that many."
+      })
+    : Effect.void
 
 /** Where outputs are asked for. */
 export type Outputs = Pick<Settings, "rejects" | "results" | "sandboxLedger">
@@ -276,7 +286,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
     batchSize: settings.batchSize,
     batchBytes: settings.batchBytes,
     ...optional("concurrency", settings.concurrency),
-    maxConcurrency: settings.maxConcurrency,
+    ...optional("maxConcurrency", settings.maxConcurrency),
     ...optional("maxRequestsPerSecond", settings.maxRequestsPerSecond),
     pollTimeout: settings.pollTimeout,
     giveUpAfter: settings.giveUpAfter,

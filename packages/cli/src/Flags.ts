@@ -169,7 +169,10 @@ export const running = {
     Flag.optional
   ),
   maxConcurrency: count("max-concurrency").pipe(
-    withDefault("Most batches in flight at once, where that is found out", WindowLaw.defaultMost)
+    Flag.withDescription(
+      help("Most batches in flight at once, where that is found out", undefined, String(WindowLaw.defaultMost))
+    ),
+    Flag.optional
   ),
   maxRequestsPerSecond: count("max-requests-per-second").pipe(
     Flag.withDescription(

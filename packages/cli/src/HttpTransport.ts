@@ -3,6 +3,7 @@
  * names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). This machine itself is not reached through a proxy.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
+import { FlowLaw } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
@@ -21,7 +22,7 @@ const loopback = "localhost,127.0.0.1,::1"
 /** How many batches there may be in flight: so many, or whatever is found out, up to a number. */
 export interface Settings {
   readonly concurrency: Option.Option<number>
-  readonly maxConcurrency: number
+  readonly maxConcurrency: Option.Option<number>
 }
 
 /** A client for as many calls at once as there may be batches in flight. */
@@ -31,7 +32,10 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
       const { Agent, EnvHttpProxyAgent } = yield* Effect.promise(() => import("undici"))
       const options = {
         // A batch is either handed in or asked after, so it needs one connection at a time.
-        connections: Option.getOrElse(concurrency, () => maxConcurrency),
+        connections: Option.getOrElse(
+          Option.orElse(concurrency, () => maxConcurrency),
+          () => FlowLaw.defaultMost
+        ),
         pipelining: 1,
         connect: { timeout: 10_000 },
         keepAliveTimeout: 4_000

@@ -60,6 +60,7 @@ export const resume = Command.make(
     ...Flags.notifying
   },
   Effect.fnUntraced(function* ({ run, ...flags }) {
+    yield* CreateRun.checkPace(flags)
     const found = yield* RunFolder.find(run)
     const { context } = yield* Notifications.listen(flags)
     yield* Effect.provideContext(goOn(found, flags), context)

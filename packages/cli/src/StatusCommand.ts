@@ -25,7 +25,7 @@ export const status = Command.make(
   Effect.fnUntraced(function* (flags) {
     const answer = yield* Effect.flatMap(TokenOperations.TokenOperations, (operations) =>
       Effect.result(operations.batchStatus(flags.requestId))
-    ).pipe(Effect.provide(Connection.layer({ ...flags, concurrency: Option.some(1), maxConcurrency: 1 })))
+    ).pipe(Effect.provide(Connection.layer({ ...flags, concurrency: Option.some(1), maxConcurrency: Option.none() })))
     if (Result.isFailure(answer)) {
       const error = answer.failure
       const { exitCode, problem, remedy } = meaning(error)

@@ -3,7 +3,7 @@
  * does, and holds the report against what the sample was made to give and against the sandbox's own ledger.
  */
 import * as NodeServices from "@effect/platform-node/NodeServices"
-import { Batches, WindowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
+import { Batches, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
 import { SampleRequests } from "@tokenbatch/sandbox"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -48,7 +48,7 @@ const demo = Effect.gen(function* () {
     batchSize: Batches.defaultBatchSize,
     batchBytes: Batches.defaultBatchBytes,
     concurrency: Option.none(),
-    maxConcurrency: WindowLaw.defaultMost,
+    maxConcurrency: Option.none(),
     maxRequestsPerSecond: Option.none(),
     pollTimeout: Polling.defaultPollTimeout,
     giveUpAfter: Submission.defaultGiveUpAfter,

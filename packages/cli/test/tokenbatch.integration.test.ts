@@ -401,6 +401,18 @@ describe("bad usage", () => {
     ],
     ["one file twice", () => ["create", "--sandbox", input(), input()], {}, "named twice"],
     ["a request id that is none", () => ["status", ".."], env, "request id"],
+    [
+      "a bound of what is fixed",
+      () => ["create", "--concurrency", "8", "--max-concurrency", "4", input()],
+      env,
+      "--concurrency is how many batches are in flight"
+    ],
+    [
+      "the same when a run goes on",
+      () => ["resume", "--concurrency", "4", "--max-concurrency", "256"],
+      env,
+      "Leave out --max-concurrency"
+    ],
     ["standard input twice", () => ["create", "--sandbox", "-", "-"], {}, "named twice"],
     [
       "a bearer that is more than one",
@@ -448,6 +460,7 @@ describe("bad usage", () => {
     }
     const { stdout } = await run(["resume", "--help"])
     assert.include(stdout, "How long a call may take (such as 500ms, 90s or 15m; default: 1m)")
+    assert.include(stdout, "Most batches in flight at once, where that is found out (default: 256)")
     assert.match((await run(["--version"])).stdout, /\d+\.\d+\.\d+/)
   })
 })
