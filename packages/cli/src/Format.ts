@@ -5,12 +5,16 @@ const grouped = new Intl.NumberFormat("en-US")
 /** `1,234,567`. */
 export const integer = (n: number): string => grouped.format(n)
 
+/** Three digits of a number from 1 on. */
+const three = (n: number): string => n.toFixed(n < 9.995 ? 2 : n < 99.95 ? 1 : 0)
+
 /** `12.3k` from ten thousand on, for places where there is little room. */
 export const short = (n: number): string =>
-  n < 10_000 ? integer(Math.round(n)) : n < 1_000_000 ? `${(n / 1000).toFixed(1)}k` : `${(n / 1_000_000).toFixed(2)}M`
+  n < 10_000 ? integer(Math.round(n)) : n < 999_500 ? `${three(n / 1000)}k` : `${three(n / 1_000_000)}M`
 
-/** A number a second that may be small: `0.5`, `7.3`, `18`, `12.3k`. */
-export const rate = (n: number): string => (n < 10 ? String(Number(n.toPrecision(2))) : short(n))
+/** A number a second that may be small: `0.5`, `7.3`, `18`, `8.1k`, `12.3k`. */
+export const rate = (n: number): string =>
+  n < 10 ? String(Number(n.toPrecision(2))) : n < 999.5 || n >= 10_000 ? short(n) : `${(n / 1000).toFixed(1)}k`
 
 /** `once`, `twice`, `3 times`. */
 export const times = (n: number): string => (n === 1 ? "once" : n === 2 ? "twice" : `${integer(n)} times`)
@@ -23,6 +27,14 @@ export const elapsed = (millis: number): string => {
   const two = (n: number) => String(n).padStart(2, "0")
   if (whole < 3600) return `${Math.floor(whole / 60)}m ${two(whole % 60)}s`
   return `${Math.floor(whole / 3600)}h ${two(Math.floor((whole % 3600) / 60))}m`
+}
+
+/** `0:04`, `3:07`, `1h 02m`: for places where there is little room, and where it is drawn anew all the time. */
+export const clock = (millis: number): string => {
+  const seconds = Math.round(millis / 1000)
+  return seconds < 3600
+    ? `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`
+    : elapsed(seconds * 1000)
 }
 
 /** `1 batch`, `2 batches`. */

@@ -36,25 +36,30 @@ const share = ({ limit, size, state }: Snapshot): number | undefined => {
 /** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
 const remaining = (snapshot: Snapshot): number | undefined => {
   const done = share(snapshot)
-  return done === undefined || done < 0.01 || snapshot.elapsed < 1000
+  return done === undefined || done < 0.01 || done === 1 || snapshot.elapsed < 1000
     ? undefined
     : (snapshot.elapsed * (1 - done)) / done
 }
 
-/** What stands in a line, and how soon it goes where there is no room for all of it: the highest first. */
-type Part = readonly [goes: number, text: string]
+/** What stands in a line, and how soon it gets a place where there is no room for all of it: the lowest first. */
+type Part = readonly [rank: number, text: string]
+
+const gap = "  "
 
 const join = (parts: ReadonlyArray<Part>, width: number): string => {
-  let left = parts
-  const text = () => left.map(([, part]) => part).join("  ")
-  while (left.length > 1 && text().length > width) {
-    const first = Math.max(...left.map(([goes]) => goes))
-    left = left.filter(([goes]) => goes !== first)
+  const kept = new Set<Part>()
+  let room = width + gap.length
+  for (const part of parts.toSorted(([a], [b]) => a - b)) {
+    const takes = gap.length + part[1].length
+    if (kept.size > 0 && takes > room) continue
+    kept.add(part)
+    room -= takes
   }
-  return Format.fit(text(), width)
+  const text = parts.filter((part) => kept.has(part)).map(([, part]) => part)
+  return Format.fit(text.join(gap), width)
 }
 
-/** The progress line of a run, fitted to a width. */
+/** The progress line of a run, fitted to a width. Its words are short: all that an ordinary run has to say fits into 80 columns. */
 export const line = (snapshot: Snapshot, width = Infinity): string => {
   const { elapsed, now, rate, state } = snapshot
   const { atService, awaySince, flow, records, window } = state
@@ -64,26 +69,27 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   const left = awaySince === undefined ? remaining(snapshot) : undefined
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
-    [1, `${Format.short(records.created)} ${state.dryRun ? "would be created" : "created"}`],
+    [1, `${Format.short(records.created)} ${state.dryRun ? "passed" : "created"}`],
     ...(records.existing > 0 ? [[7, `${Format.short(records.existing)} existing`] as const] : []),
     ...(records.rejected > 0 ? [[7, `${Format.short(records.rejected)} rejected`] as const] : []),
     ...(records.failed > 0 ? [[2, `${Format.short(records.failed)} failed`] as const] : []),
     // Perhaps created, perhaps not.
     ...(state.resolving
-      ? [[2, `${Format.short(records.unresolved)} to find out about`] as const]
+      ? [[2, `${Format.short(records.unresolved)} to find out`] as const]
       : records.unresolved > 0
         ? [[2, `${Format.short(records.unresolved)} in doubt`] as const]
         : []),
     ...(records.notSubmitted > 0 ? [[2, `${Format.short(records.notSubmitted)} not submitted`] as const] : []),
-    ...(awaySince === undefined
-      ? []
-      : [[2, `service away for ${Format.elapsed(Math.max(now - awaySince, 0))}`] as const]),
+    ...(awaySince === undefined ? [] : [[2, `service away ${Format.clock(Math.max(now - awaySince, 0))}`] as const]),
     // Where requests are spaced it is that which decides how fast it goes, and not how many may be in flight.
-    [8, `${Format.short(Math.max(atService, 0))}${window === undefined ? "" : `/${Format.short(window)}`} in flight`],
-    ...(spaced === undefined ? [] : [[6, `spaced to ${Format.rate(spaced)} requests/s`] as const]),
-    [5, `${Format.short(rate)}/s`],
-    [9, Format.elapsed(elapsed)],
-    ...(left === undefined ? [] : [[3, `${Format.elapsed(left)} left`] as const])
+    [
+      8,
+      `${Format.short(Math.max(atService, 0))}${window === undefined || spaced !== undefined ? "" : `/${Format.short(window)}`} in flight`
+    ],
+    ...(spaced === undefined ? [] : [[6, `${Format.rate(spaced)} requests/s`] as const]),
+    [5, `${Format.rate(rate)}/s`],
+    [9, Format.clock(elapsed)],
+    ...(left === undefined ? [] : [[3, `${Format.clock(left)} left`] as const])
   ]
   return join(parts, width)
 }
@@ -138,8 +144,8 @@ export const checkLine = (
     [
       [0, `${Format.short(counts.read)} lines`],
       [1, `${Format.short(counts.rejected)} rejected`],
-      [2, `${Format.short(counts.rate)}/s`],
-      [3, Format.elapsed(counts.elapsed)]
+      [2, `${Format.rate(counts.rate)}/s`],
+      [3, Format.clock(counts.elapsed)]
     ],
     width
   )

@@ -28,10 +28,23 @@ describe("Format", () => {
   ])("writes %i milliseconds", (millis, text) => assert.strictEqual(Format.elapsed(millis), text))
 
   it.each([
+    [0, "0:00"],
+    [9499, "0:09"],
+    [187_000, "3:07"],
+    [3_599_499, "59:59"],
+    [3_599_500, "1h 00m"],
+    [3_720_000, "1h 02m"]
+  ])("writes %i milliseconds as a clock does", (millis, text) => assert.strictEqual(Format.clock(millis), text))
+
+  it.each([
     [999, "999"],
     [9999, "9,999"],
     [12_345, "12.3k"],
-    [1_234_567, "1.23M"]
+    [123_456, "123k"],
+    [999_499, "999k"],
+    [999_500, "1.00M"],
+    [1_234_567, "1.23M"],
+    [12_345_678, "12.3M"]
   ])("writes %i in short", (n, text) => assert.strictEqual(Format.short(n), text))
 
   it("lets nothing through that does something to a terminal", () => {
@@ -45,6 +58,8 @@ describe("Format", () => {
     [0.25, "0.25"],
     [7.34, "7.3"],
     [18.2, "18"],
+    [999.4, "999"],
+    [8140, "8.1k"],
     [12_345, "12.3k"]
   ])("writes %d a second", (n, text) => assert.strictEqual(Format.rate(n), text))
 
@@ -61,16 +76,16 @@ describe("Progress", () => {
   it("tells what there is to tell, and how long it will take by what has been seen to its end", () => {
     assert.strictEqual(
       Progress.line(snapshot),
-      "25% 20.0k read  9,500 created  500 rejected  10 in flight  950/s  10.0s  30.0s left"
+      "25% 20.0k read  9,500 created  500 rejected  10 in flight  950/s  0:10  0:30 left"
     )
     assert.strictEqual(
       Progress.line({ ...snapshot, size: undefined }),
-      "20.0k read  9,500 created  500 rejected  10 in flight  950/s  10.0s"
+      "20.0k read  9,500 created  500 rejected  10 in flight  950/s  0:10"
     )
   })
 
   it("goes by the limit where that ends the run first", () => {
-    assert.match(Progress.line({ ...snapshot, size: 8_000_000, limit: 39_000 }), /^25% .* 30\.0s left$/)
+    assert.match(Progress.line({ ...snapshot, size: 8_000_000, limit: 39_000 }), /^25% .* 0:30 left$/)
     assert.match(Progress.line({ ...snapshot, limit: 1_000_000 }), /^25% /)
     assert.match(Progress.line({ ...snapshot, size: undefined, limit: 39_000 }), /^25% /)
   })
@@ -79,7 +94,7 @@ describe("Progress", () => {
     assert.notInclude(Progress.line({ ...snapshot, elapsed: 500 }), "left")
     assert.strictEqual(
       Progress.line({ state: RunState.initial, elapsed: 0, now: 0, rate: 0, size: 0 }),
-      "0 read  0 created  0 in flight  0/s  0.0s"
+      "0 read  0 created  0 in flight  0/s  0:00"
     )
   })
 
@@ -90,19 +105,94 @@ describe("Progress", () => {
     if (Math.abs(width) >= 30) assert.include(text, "created")
   })
 
+  const spacing = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
+  it.each([
+    ["at first", {}, { elapsed: 1400 }, "21% 251k read  219k created  32/32 in flight  8.1k/s  0:01  0:05 left"],
+    ["in the middle", {}, {}, "21% 251k read  219k created  32/32 in flight  8.1k/s  2:30  8:58 left"],
+    [
+      "large, fast and long",
+      { read: 12_345_000, created: 12_145_000, recordsInFlight: 200_000, bytes: 600, atService: 198, window: 256 },
+      { elapsed: 3_720_000, rate: 12_340 },
+      "59% 12.3M read  12.1M created  198/256 in flight  12.3k/s  1h 02m  43:02 left"
+    ],
+    [
+      "of which the size is not known",
+      {},
+      { size: undefined },
+      "251k read  219k created  32/32 in flight  8.1k/s  2:30"
+    ],
+    ["dry", { dryRun: true }, {}, "21% 251k read  219k passed  32/32 in flight  8.1k/s  2:30  8:58 left"],
+    // From here on what matters least has to go.
+    [
+      "with lines rejected",
+      { created: 218_688, rejected: 312 },
+      {},
+      "21% 251k read  219k created  312 rejected  32/32 in flight  8.1k/s  8:58 left"
+    ],
+    [
+      "with many, and many in flight",
+      { created: 216_000, rejected: 3012, atService: 120, window: 256 },
+      {},
+      "21% 251k read  216k created  3,012 rejected  8.1k/s  2:30  8:58 left"
+    ],
+    ["spaced", { flow: spacing }, {}, "21% 251k read  219k created  32 in flight  18 requests/s  8.1k/s  8:58 left"],
+    [
+      "in doubt",
+      { created: 217_000, unresolved: 2000 },
+      {},
+      "21% 251k read  217k created  2,000 in doubt  32/32 in flight  8.1k/s  8:58 left"
+    ],
+    [
+      "in doubt, with lines rejected, and spaced",
+      { created: 216_688, rejected: 312, unresolved: 2000, flow: spacing },
+      {},
+      "21% 251k read  217k created  2,000 in doubt  18 requests/s  8.1k/s  8:58 left"
+    ],
+    [
+      "without the service",
+      { created: 217_000, unresolved: 2000, awaySince: 968_000 },
+      { rate: 0 },
+      "21% 251k read  217k created  2,000 in doubt  service away 0:32  0/s  2:30"
+    ],
+    [
+      "about to stop",
+      { created: 216_988, failed: 1012, unresolved: 2000, notSubmitted: 14_000, recordsInFlight: 17_000, atService: 3 },
+      {},
+      "23% 251k read  217k created  1,012 failed  2,000 in doubt  14.0k not submitted"
+    ]
+  ])("says what matters in 80 columns: a run %s", (_, changes, more, text) => {
+    const { bytes, created, failed, notSubmitted, read, recordsInFlight, rejected, unresolved, ...others } = {
+      read: 251_000,
+      created: 219_000,
+      failed: 0,
+      rejected: 0,
+      unresolved: 0,
+      notSubmitted: 0,
+      recordsInFlight: 32_000,
+      bytes: 250,
+      atService: 32,
+      window: 32,
+      ...changes
+    }
+    const records = { ...state.records, read, created, failed, rejected, unresolved, notSubmitted }
+    const run = { ...state, ...others, records, recordsInFlight, bytes }
+    assert.strictEqual(
+      Progress.line({ state: run, now: 1_000_000, elapsed: 150_000, rate: 8140, size: 1000, ...more }, 79),
+      text
+    )
+  })
+
   it("tells how many are in flight of as many as may be, and what holds the run up", () => {
     const flow = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
     assert.strictEqual(
       Progress.line({ ...snapshot, state: { ...state, window: 64, flow, awaySince: 988_000 } }),
-      "25% 20.0k read  9,500 created  500 rejected  service away for 12.0s  10/64 in flight  spaced to 18 requests/s  950/s  10.0s"
+      "25% 20.0k read  9,500 created  500 rejected  service away 0:12  10 in flight  18 requests/s  950/s  0:10"
     )
-    const narrow = Progress.line({ ...snapshot, state: { ...state, window: 64, flow } }, 90)
-    assert.include(narrow, "spaced to 18 requests/s")
+    assert.include(Progress.line({ ...snapshot, state: { ...state, window: 64 } }), "10/64 in flight")
+    const narrow = Progress.line({ ...snapshot, state: { ...state, window: 64, flow } }, 70)
+    assert.include(narrow, "18 requests/s")
     assert.notInclude(narrow, "in flight")
-    assert.include(
-      Progress.line({ ...snapshot, state: { ...state, awaySince: 988_000 } }, 60),
-      "service away for 12.0s"
-    )
+    assert.include(Progress.line({ ...snapshot, state: { ...state, awaySince: 988_000 } }, 60), "service away 0:12")
   })
 
   it("calls nothing lost that may have been created", () => {
@@ -111,7 +201,7 @@ describe("Progress", () => {
     for (const part of ["28.0k in doubt", "2,000 not submitted", "1 failed"]) assert.include(line, part)
     assert.notInclude(line, "not created")
     const resolving = Progress.line({ ...snapshot, state: { ...state, records, resolving: true } })
-    assert.include(resolving, "28.0k to find out about")
+    assert.include(resolving, "28.0k to find out")
     assert.notInclude(resolving, "in doubt")
   })
 
@@ -196,7 +286,7 @@ describe("Progress", () => {
       const { written } = yield* draw(false, 16_000)
       assert.strictEqual(written.split("\n").length - 1, 4)
       assert.notInclude(written, "\u001b")
-      assert.include(written, "30.0s left")
+      assert.include(written, "0:30 left")
     })
   )
 
