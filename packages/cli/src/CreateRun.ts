@@ -166,6 +166,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   /** Whether it was said that batches are refused for there being too much to do. */
   let refusalsSaid = false
   let tooLargeSaid = false
+  let settledAt: number | undefined
   const stop = yield* Deferred.make<void>()
   const startedAt = yield* Clock.currentTimeMillis
   const rateOf = Progress.makeRate(startedAt)
@@ -180,6 +181,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
           elapsed: now - startedAt,
           now,
           rate: rateOf(now, state.records.created - createdBefore),
+          settledAt,
           size,
           limit: Option.getOrUndefined(settings.limit)
         },
@@ -212,9 +214,12 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
           : Effect.void
       }
       case "ResolutionStarted":
-        return drawing.say(
-          `finding out about ${Format.plural(event.records, "unresolved record")} in ${Format.plural(event.batches, "batch", "batches")}${event.settle >= 1000 ? `, in ${Format.elapsed(event.settle)}` : ""}`
-        )
+        return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+          settledAt = now + event.settle
+          return drawing.say(
+            `finding out about ${Format.plural(event.records, "unresolved record")} in ${Format.plural(event.batches, "batch", "batches")}${event.settle >= 1000 ? `, after waiting ${Format.elapsed(event.settle)} for late batches` : ""}`
+          )
+        })
       case "Calibrated":
         return event.borneOut
           ? Effect.void
@@ -248,6 +253,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
         return notice === undefined ? Effect.void : drawing.say(notice)
       }
       case "RunStopping":
+        settledAt = undefined
         return event.reason === "Requested" ? Effect.void : drawing.say(`stopping: ${Format.quote(event.message)}`)
       default:
         return Effect.void

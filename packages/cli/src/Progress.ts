@@ -16,6 +16,8 @@ export interface Snapshot {
   readonly now: number
   /** Tokens a second, lately. */
   readonly rate: number
+  /** When the wait is over before it is asked what became of unresolved records, in milliseconds since the Unix epoch. */
+  readonly settledAt?: number | undefined
   /** Bytes of all inputs, if known. */
   readonly size?: number | undefined
   /** As many records as there will be at most. */
@@ -36,7 +38,7 @@ const share = ({ limit, size, state }: Snapshot): number | undefined => {
 /** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
 const remaining = (snapshot: Snapshot): number | undefined => {
   const done = share(snapshot)
-  return done === undefined || done < 0.01 || done === 1 || snapshot.elapsed < 1000
+  return done === undefined || done < 0.01 || snapshot.elapsed < 1000
     ? undefined
     : (snapshot.elapsed * (1 - done)) / done
 }
@@ -61,23 +63,24 @@ const join = (parts: ReadonlyArray<Part>, width: number): string => {
 
 /** The progress line of a run, fitted to a width. Its words are short: all that an ordinary run has to say fits into 80 columns. */
 export const line = (snapshot: Snapshot, width = Infinity): string => {
-  const { elapsed, now, rate, state } = snapshot
+  const { elapsed, now, rate, settledAt = now, state } = snapshot
   const { atService, awaySince, flow, records, window } = state
   const spaced = flow?.requestsPerSecond
   const done = share(snapshot)
-  // How long the service stays away nobody knows.
-  const left = awaySince === undefined ? remaining(snapshot) : undefined
+  // How long the service stays away nobody knows, nor how long it takes to find out about records.
+  const left = awaySince === undefined && !state.resolving ? remaining(snapshot) : undefined
+  const settling = settledAt > now ? `, waiting ${Format.clock(settledAt - now)} for late batches` : ""
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
     [1, `${Format.short(records.created)} ${state.dryRun ? "passed" : "created"}`],
     ...(records.existing > 0 ? [[7, `${Format.short(records.existing)} existing`] as const] : []),
     ...(records.rejected > 0 ? [[7, `${Format.short(records.rejected)} rejected`] as const] : []),
     ...(records.failed > 0 ? [[2, `${Format.short(records.failed)} failed`] as const] : []),
-    // Perhaps created, perhaps not.
+    // Perhaps created, perhaps not: the gravest.
     ...(state.resolving
-      ? [[2, `${Format.short(records.unresolved)} to find out`] as const]
+      ? [[1, `${Format.short(records.unresolved)} to find out${settling}`] as const]
       : records.unresolved > 0
-        ? [[2, `${Format.short(records.unresolved)} in doubt`] as const]
+        ? [[1, `${Format.short(records.unresolved)} in doubt`] as const]
         : []),
     ...(records.notSubmitted > 0 ? [[2, `${Format.short(records.notSubmitted)} not submitted`] as const] : []),
     ...(awaySince === undefined ? [] : [[2, `service away ${Format.clock(Math.max(now - awaySince, 0))}`] as const]),

@@ -205,6 +205,19 @@ describe("Progress", () => {
     assert.notInclude(resolving, "in doubt")
   })
 
+  it("says what it waits for before it finds out, and how long still", () => {
+    const records = { ...state.records, unresolved: 28_000, failed: 12 }
+    const waiting = { ...snapshot, rate: 0, state: { ...state, records, resolving: true }, settledAt: 1_025_000 }
+    assert.strictEqual(
+      Progress.line(waiting, 79),
+      "25% 20.0k read  9,500 created  28.0k to find out, waiting 0:25 for late batches"
+    )
+    const after = Progress.line({ ...waiting, now: 1_025_000 })
+    assert.notInclude(after, "waiting")
+    // Nothing is read any more, whatever there would be.
+    assert.notInclude(after, "left")
+  })
+
   it("says of the pace what people should know, each thing once, and not more than an outage a minute", () => {
     const notice = Progress.makePaceNotices()
     const said = (

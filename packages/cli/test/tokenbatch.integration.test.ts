@@ -551,6 +551,26 @@ describe("a service that is not as it should be", () => {
     assert.notInclude(ended.stderr, bearer)
   })
 
+  it("is given time before it is asked what became of a batch, and that is said", async () => {
+    let creates = 0
+    const server = await serve((request, response) => {
+      const lost = request.method === "POST" && ++creates === 2
+      response
+        .writeHead(lost ? 502 : 200, { "content-type": "application/json" })
+        .end(JSON.stringify(lost ? {} : { requestId: `request-${creates}`, status: { result: "SUCCEEDED" } }))
+    })
+    const ended = await run(
+      ["create", "--batch-size", "1", "--settle-time", "1200ms", file("late.ndjson", lines(2))],
+      server
+    )
+    server.close()
+    assert.strictEqual(ended.code, 0, ended.stderr)
+    assert.match(
+      ended.stderr,
+      /^finding out about 1 unresolved record in 1 batch, after waiting 1\.\ds for late batches$/m
+    )
+  })
+
   it("gets neither the bearer nor a token value into anything that a run writes, whatever it echoes", async () => {
     let calls = 0
     const bodies = new Map<string, string>()
