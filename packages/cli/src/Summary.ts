@@ -166,7 +166,8 @@ const paceNotes = ({ batches, flow }: RunEvent.RunReport): ReadonlyArray<string>
         ]),
     ...(batchSize === undefined ? [] : [`batches of up to ${Format.plural(batchSize, "record")} at the end`]),
     ...(requestsPerSecond === undefined ? [] : [`spaced to ${Format.rate(requestsPerSecond)} requests/s at the end`]),
-    ...(changes.PollTimeout === undefined ? [] : ["no more than are done well before --poll-timeout"])
+    ...(changes.PollTimeout === undefined ? [] : ["no more than are done well before --poll-timeout"]),
+    ...(changes.MaxRequests === undefined ? [] : ["no more requests/s than --max-requests-per-second"])
   ]
   const service = [
     ...(changes.QueueFull === undefined ? [] : [`the service's queue was full ${Format.times(changes.QueueFull)}`]),

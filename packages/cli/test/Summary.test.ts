@@ -137,6 +137,9 @@ describe("Summary", () => {
       "  up to 20 batches in flight"
     ])
     assert.deepStrictEqual(notes({ refusals: 1 }), ["  1 create call refused and made again"])
+    assert.deepStrictEqual(notes({ window, changes: { MaxRequests: 1 } }), [
+      "  up to 64 batches in flight, 40 at the end; no more requests/s than --max-requests-per-second"
+    ])
     assert.notInclude(render(), "in flight")
   })
 

@@ -176,7 +176,7 @@ export const make = Effect.fnUntraced(function* (
   const clock = yield* Clock.Clock
   const random = yield* Random.Random
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
-  const limited = yield* limit(settings.maxRequestsPerSecond)
+  const limited = yield* limit(settings.maxRequestsPerSecond, now, () => tell("MaxRequests"))
 
   let law = FlowLaw.initial(
     {
@@ -542,8 +542,11 @@ const inWords = (error: AuthleteError.AuthleteError): string =>
 
 const round = (n: number) => Number(n.toPrecision(3))
 
-/** Waits for its turn under the bound of the requests a second, if there is one. */
-const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
+/** For so long each request has to wait before the bound is said to hold them back, in milliseconds: not for a few that come at once. */
+const heldBack = 1000
+
+/** Waits for its turn under the bound of the requests a second, if there is one. `held`: called once, when it has held requests back. */
+const limit = Effect.fnUntraced(function* (perSecond: number | undefined, now: () => number, held: () => void) {
   if (perSecond === undefined) return Effect.void
   const given = yield* Effect.serviceOption(RateLimiter.RateLimiter)
   const limiter = Option.isSome(given)
@@ -552,6 +555,8 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
   const { address } = yield* TokenOperations.TokenOperations
   const atOnce = Math.max(Math.floor(perSecond / 10), 1)
   let warned = false
+  let told = false
+  let waitingSince: number | undefined
   return RateLimiter.sleep(limiter, {
     key: `${address.baseUrl}/${address.serviceId}`,
     algorithm: "token-bucket",
@@ -559,6 +564,12 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined) {
     limit: atOnce,
     window: (atOnce / perSecond) * 1000
   }).pipe(
+    Effect.map(({ delay }) => {
+      waitingSince = Duration.isZero(delay) ? undefined : (waitingSince ?? now())
+      if (told || waitingSince === undefined || now() - waitingSince < heldBack) return
+      told = true
+      held()
+    }),
     // The run is worth more than the bound.
     Effect.catch((error) => {
       if (warned) return Effect.void

@@ -205,6 +205,8 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
     "TooFast",
     /** As many as are done in half the poll timeout, which became fewer or more. */
     "PollTimeout",
+    /** Requests have to wait, lest they be more a second than was allowed. Told once a leg. */
+    "MaxRequests",
     /** Results take much longer, or much less long, than they did. */
     "Drift",
     /** Batches of another size are done better, or to see whether they are. */

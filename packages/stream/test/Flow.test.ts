@@ -410,6 +410,20 @@ describe("bounds", () => {
     })
   )
 
+  it.effect.each([
+    ["once, where it does for more than a moment", 20, { maxRequestsPerSecond: 7 }, 1],
+    ["though as many are in flight as were given", 20, { maxRequestsPerSecond: 7, concurrency: 4 }, 1],
+    ["not where some have to wait for a moment", 100, { maxRequestsPerSecond: 200 }, 0],
+    ["not where there is none", 20, {}, 0]
+  ] as const)("maxRequestsPerSecond: whether it held requests back is told: %s", ([, count, options, told]) =>
+    Effect.gen(function* () {
+      const model = working({ time: 2000 })
+      const { events, report } = yield* inTime(run(lines(count), model.against, { batchSize: 1, ...options }))
+      assert.strictEqual(reasons(events).filter((reason) => reason === "MaxRequests").length, told)
+      assert.strictEqual(report.flow?.changes.MaxRequests ?? 0, told)
+    })
+  )
+
   it.effect("maxRequestsPerSecond, with a limiter that is shared: two runs together", () =>
     Effect.gen(function* () {
       const model = working({ time: 2000 })
