@@ -88,9 +88,9 @@ export const create = Command.make(
     yield* CreateRun.checkPace(flags)
     const inputs = yield* Inputs.open(flags.files)
     yield* CreateRun.checkOutputs({ ...flags, folder: Option.none() }, inputs, flags)
-    const { context, endpoint } = yield* Notifications.listen(flags)
+    const { context, endpoint, heard } = yield* Notifications.listen(flags)
     if (flags.sandbox) {
-      const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
+      const settings = { ...flags, heard, folder: yield* folderOf(flags, inputs), legs: 0 }
       const { exitCode } = yield* CreateRun.run(settings, inputs).pipe(
         Effect.provide(yield* sandboxLayer(flags, endpoint)),
         Effect.provideContext(context)
@@ -107,9 +107,9 @@ export const create = Command.make(
       }
       if (before !== undefined && (flags.resume || (yield* askToResume(before)))) {
         yield* checkSame(before, flags)
-        return yield* goOn(before, flags)
+        return yield* goOn(before, { ...flags, heard })
       }
-      const settings = { ...flags, folder: yield* folderOf(flags, inputs), legs: 0 }
+      const settings = { ...flags, heard, folder: yield* folderOf(flags, inputs), legs: 0 }
       const { exitCode } = yield* CreateRun.run(settings, inputs)
       yield* ExitCode.set(exitCode)
     }).pipe(Effect.provide(Connection.layer(flags)), Effect.provideContext(context))

@@ -28,6 +28,7 @@ import { Failure } from "./Failure.ts"
 import * as Format from "./Format.ts"
 import * as Inputs from "./Inputs.ts"
 import * as Logs from "./Logs.ts"
+import type { Heard } from "./NotificationListener.ts"
 import * as OutputFiles from "./OutputFiles.ts"
 import * as Progress from "./Progress.ts"
 import type { RunFolder } from "./RunFolder.ts"
@@ -70,6 +71,8 @@ export interface Settings extends Running {
   readonly folder: Option.Option<RunFolder>
   /** Processes that had a share in it before; 0 for a new run. */
   readonly legs: number
+  /** What has come in where notifications are listened for. */
+  readonly heard?: (() => Heard) | undefined
 }
 
 const grace = 10_000
@@ -373,6 +376,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       examples: examples.all(),
       files: left,
       sandbox,
+      heard: settings.heard?.(),
       run: resumableBy(settings, report)
     })
   )

@@ -24,7 +24,17 @@ interface Place {
   readonly pathName: string
 }
 
-const server = ({ host, port }: Place) =>
+/** What has come in so far. */
+export interface Heard {
+  /** Hints, whether of a batch of the run or not. */
+  readonly notifications: number
+  /** All that was asked for at the port, at whatever path. */
+  readonly requests: number
+}
+
+type Counts = { -readonly [K in keyof Heard]: Heard[K] }
+
+const server = ({ host, port }: Place, counts: Counts) =>
   Layer.unwrap(
     Effect.gen(function* () {
       const node = createServer({
@@ -34,11 +44,28 @@ const server = ({ host, port }: Place) =>
         requestTimeout: 20_000
       })
       node.maxConnections = 100
+      node.on("request", () => void counts.requests++)
       // Who sends keeps connections; they must not keep the run.
       yield* Effect.addFinalizer(() => Effect.sync(() => node.closeAllConnections()))
       return NodeHttpServer.layerServer(() => node, { host, port, gracefulShutdownTimeout: "1 millis" })
     })
   )
+
+/** Hands hints on, and counts them. */
+const counted = (counts: Counts) =>
+  Layer.effect(
+    BatchNotifications.BatchNotifications,
+    Effect.map(BatchNotifications.BatchNotifications, ({ hints, notify }) =>
+      BatchNotifications.BatchNotifications.of({
+        hints,
+        notify: (body) =>
+          Effect.suspend(() => {
+            counts.notifications++
+            return notify(body)
+          })
+      })
+    )
+  ).pipe(Layer.provide(BatchNotifications.BatchNotifications.layer))
 
 /** What is wrong with a place, by what the system says of it. */
 const why = ({ host, port }: Place, code: string): Failure => {
@@ -66,11 +93,12 @@ export const serve = Effect.fnUntraced(function* (place: Place) {
       remedy: "It begins with /, goes on with characters that stand in a URL as they are, and has no ? and no #."
     })
   }
+  const counts: Counts = { notifications: 0, requests: 0 }
   const context = yield* Layer.build(
     HttpRouter.serve(NotificationRoute.layer(path), { disableLogger: true, disableListenLog: true }).pipe(
       Layer.provide(NotificationRoute.untraced(path)),
-      Layer.provideMerge(server(place)),
-      Layer.provideMerge(BatchNotifications.BatchNotifications.layer)
+      Layer.provideMerge(server(place, counts)),
+      Layer.provideMerge(counted(counts))
     )
   ).pipe(
     Effect.mapError(({ cause }) =>
@@ -79,7 +107,8 @@ export const serve = Effect.fnUntraced(function* (place: Place) {
   )
   return {
     context: Context.pick(BatchNotifications.BatchNotifications)(context),
-    endpoint: new URL(`${originOf(Context.get(context, HttpServer.HttpServer))}${secret}`)
+    endpoint: new URL(`${originOf(Context.get(context, HttpServer.HttpServer))}${secret}`),
+    heard: (): Heard => counts
   }
 })
 

@@ -6,6 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { Failure } from "./Failure.ts"
+import type { Heard } from "./NotificationListener.ts"
 
 /** What the flags say. */
 export interface Settings {
@@ -21,10 +22,16 @@ interface Notifications {
   readonly context: Context.Context<BatchNotifications.BatchNotifications>
   /** Where notifications come in, with the secret path, if anywhere. */
   readonly endpoint: URL | undefined
+  /** What has come in so far, where something listens. */
+  readonly heard: (() => Heard) | undefined
 }
 
 // Without the service in it, which a run may do without.
-const none: Notifications = { context: Context.empty() as Notifications["context"], endpoint: undefined }
+const none: Notifications = {
+  context: Context.empty() as Notifications["context"],
+  endpoint: undefined,
+  heard: undefined
+}
 
 const variable = "TOKENBATCH_NOTIFY_PATH"
 

@@ -12,7 +12,7 @@ import * as Inputs from "./Inputs.ts"
 import * as Notifications from "./Notifications.ts"
 import * as RunFolder from "./RunFolder.ts"
 
-type Flags = CreateRun.Running & Omit<Connection.Settings, "fallback">
+type Flags = CreateRun.Running & Pick<CreateRun.Settings, "heard"> & Omit<Connection.Settings, "fallback">
 
 /** Goes on with a run: with the options that it began with, and these flags for the rest. */
 export const goOn = Effect.fnUntraced(function* (found: RunFolder.Run, flags: Flags) {
@@ -62,8 +62,8 @@ export const resume = Command.make(
   Effect.fnUntraced(function* ({ run, ...flags }) {
     yield* CreateRun.checkPace(flags)
     const found = yield* RunFolder.find(run)
-    const { context } = yield* Notifications.listen(flags)
-    yield* Effect.provideContext(goOn(found, flags), context)
+    const { context, heard } = yield* Notifications.listen(flags)
+    yield* Effect.provideContext(goOn(found, { ...flags, heard }), context)
   }, Effect.scoped)
 ).pipe(
   Command.withDescription(

@@ -1,6 +1,7 @@
 /** The end of a run for a person: what became of every line, and what to do next. */
 import { RunEvent, type OpenBatches } from "@tokenbatch/stream"
 import * as Format from "./Format.ts"
+import type { Heard } from "./NotificationListener.ts"
 
 /** What to do about a run that stopped early. */
 const remedies: Record<RunEvent.StopReason, string> = {
@@ -90,12 +91,14 @@ export interface Content {
   /** Files that the run left: what is in them, and their paths. */
   readonly files: ReadonlyArray<readonly [what: string, path: string]>
   readonly sandbox: boolean
+  /** What came in where notifications were listened for. */
+  readonly heard?: Heard | undefined
   /** The id of the run, where it can be gone on with. */
   readonly run?: string | undefined
 }
 
 /** The summary, as lines. */
-export const render = ({ examples, files, outputFailure, report, run, sandbox }: Content): string => {
+export const render = ({ examples, files, heard, outputFailure, report, run, sandbox }: Content): string => {
   const { batches, dryRun, records } = report
   const created = dryRun ? "would be created" : "created"
   const rows: ReadonlyArray<readonly [string, number, string]> = [
@@ -117,6 +120,7 @@ export const render = ({ examples, files, outputFailure, report, run, sandbox }:
   const notes = [
     `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${Format.elapsed(report.elapsedMs)}, ${Format.integer(Math.round(rate))} tokens/s`,
     ...paceNotes(report),
+    ...(heard === undefined || batches.submitted === 0 ? [] : [`  ${notificationNote(heard)}`]),
     ...(report.withoutAccessToken > 0
       ? [
           `  ${Format.plural(report.withoutAccessToken, "record")} had no accessToken: nobody knows those tokens' values`
@@ -180,6 +184,14 @@ const paceNotes = ({ batches, flow }: RunEvent.RunReport): ReadonlyArray<string>
     ...(pace.length === 0 ? [] : [`  ${pace.join("; ")}`]),
     ...(service.length === 0 ? [] : [`  ${service.join("; ")}`])
   ]
+}
+
+/** Whether notifications came. Without them a run goes on as well, so that nothing else tells that something is set up wrongly. */
+const notificationNote = ({ notifications, requests }: Heard): string => {
+  if (notifications > 0) return `${Format.plural(notifications, "notification")} came`
+  return requests === 0
+    ? "no notification came: check that the service is set up to send them, and that they get through to where the run listens"
+    : `no notification came, but ${Format.plural(requests, "other request")}: check that the service POSTs to the path that the run was given`
 }
 
 const resolutionNotes = ({ resolution }: RunEvent.RunReport): ReadonlyArray<string> => {

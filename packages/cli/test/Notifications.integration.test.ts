@@ -88,6 +88,8 @@ describe("create --notify-listen", () => {
     service.close()
     assert.strictEqual(ended.code, 0, ended.stderr)
     assert.strictEqual(lastEvent(ended).report.records.created, 3)
+    // What was no notification is none.
+    assert.match(ended.stderr, /^ {2}2 notifications came$/m)
     assert.strictEqual(await fetch(origin).catch(() => "closed"), "closed")
     assert.isAbove(texts(runDir).length, 1)
     kept(ended, runDir, state)
@@ -100,6 +102,7 @@ describe("create --notify-listen", () => {
     const ended = await run([...args, input()], service)
     assert.strictEqual(ended.code, 0, ended.stderr)
     assert.match(originIn(ended.stderr), /^http:\/\/(127\.0\.0\.1|\[::1\]):\d+$/)
+    assert.include(ended.stderr, "no notification came: check that the service is set up")
     const quiet = await run([...args, "--new", "--quiet", input()], service)
     service.close()
     assert.deepStrictEqual(quiet, { code: 0, stdout: "", stderr: "" })
@@ -123,12 +126,16 @@ describe("create --notify-listen", () => {
     await first.ended
     const args = ["resume", "--json", "--notify-listen", "0", "--notify-path", path, runDir]
     const second = start(args, service)
+    let said = ""
+    second.child.stderr?.on("data", (chunk) => (said += chunk))
     await second.seen("listening for notifications on http://127.0.0.1:")
+    assert.strictEqual(await post(`${originIn(said)}/elsewhere`), 404)
     service.finish()
     const ended = await second.ended
     service.close()
     assert.strictEqual(ended.code, 0, ended.stderr)
     assert.strictEqual(service.creates(), 1)
+    assert.include(ended.stderr, "no notification came, but 1 other request: check")
     kept(ended, runDir)
   })
 })

@@ -143,6 +143,25 @@ describe("Summary", () => {
     assert.notInclude(render(), "in flight")
   })
 
+  it("says whether notifications came where they were listened for, and what to check where none did", () => {
+    const batches = { submitted: 40, succeeded: 40, failed: 0, unresolved: 0 }
+    const note = (heard: Summary.Content["heard"], more: Partial<RunReport.RunReport> = { batches }) =>
+      render({ report: { ...report, ...more }, heard })
+        .split("\n")
+        .filter((line) => line.includes("notification"))
+    assert.deepStrictEqual(note({ notifications: 38, requests: 50 }), ["  38 notifications came"])
+    assert.deepStrictEqual(note({ notifications: 1, requests: 1 }), ["  1 notification came"])
+    assert.deepStrictEqual(note({ notifications: 0, requests: 0 }), [
+      "  no notification came: check that the service is set up to send them, and that they get through to where the run listens"
+    ])
+    assert.deepStrictEqual(note({ notifications: 0, requests: 3 }), [
+      "  no notification came, but 3 other requests: check that the service POSTs to the path that the run was given"
+    ])
+    assert.deepStrictEqual(note(undefined), [])
+    // There was nothing that they could have been of.
+    assert.deepStrictEqual(note({ notifications: 0, requests: 0 }, {}), [])
+  })
+
   it("says how to have the lines named that were not created", () => {
     const records = { ...report.records, unresolved: 3 }
     const hint = "--results FILE names"
