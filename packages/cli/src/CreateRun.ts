@@ -173,17 +173,18 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const stop = yield* Deferred.make<void>()
   const startedAt = yield* Clock.currentTimeMillis
   const rateOf = Progress.makeRate(startedAt)
-  /** By the legs before this one. */
-  let createdBefore = 0
+  /** What the legs before this one had done. */
+  let before = state
   const drawing = Progress.make({
     terminal: Progress.stderr({ shared: settings.json && process.stdout.isTTY === true }),
     text: (now, width) =>
       Progress.line(
         {
           state,
+          before,
           elapsed: now - startedAt,
           now,
-          rate: rateOf(now, state.records.created - createdBefore),
+          rate: rateOf(now, state.records.created - before.records.created),
           settledAt,
           size,
           limit: Option.getOrUndefined(settings.limit)
@@ -279,7 +280,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const consume = Effect.fnUntraced(function* (events: ReadonlyArray<RunEvent.RunEvent>) {
     for (const event of events) {
       state = RunState.step(state, event)
-      if (state.legs <= settings.legs) createdBefore = state.records.created
+      if (state.legs <= settings.legs) before = state
       open.step(event)
       if (event._tag === "RunFinished") report = event.report
       examples.add(event)

@@ -10,6 +10,8 @@ import * as Format from "./Format.ts"
 /** One look at a run. */
 export interface Snapshot {
   readonly state: RunState.RunState
+  /** The state that this process found. Default: that of a run that begins. */
+  readonly before?: RunState.RunState | undefined
   /** Milliseconds. */
   readonly elapsed: number
   /** When it is, in milliseconds since the Unix epoch. */
@@ -25,7 +27,7 @@ export interface Snapshot {
 }
 
 /** How much of the input has been seen to its end, from 0 to 1; `undefined` where its size is not known. */
-const share = ({ limit, size, state }: Snapshot): number | undefined => {
+const share = ({ limit, size }: Snapshot, state: RunState.RunState): number | undefined => {
   const { read, rejected } = state.records
   if (read === 0) return undefined
   // Whichever comes first ends the run.
@@ -37,10 +39,11 @@ const share = ({ limit, size, state }: Snapshot): number | undefined => {
 
 /** How much of the run is left, in milliseconds; `undefined` while nothing says so. */
 const remaining = (snapshot: Snapshot): number | undefined => {
-  const done = share(snapshot)
-  return done === undefined || done < 0.01 || snapshot.elapsed < 1000
+  const done = share(snapshot, snapshot.state) ?? 0
+  const before = snapshot.before === undefined ? 0 : (share(snapshot, snapshot.before) ?? 0)
+  return done - before < 0.01 * (1 - before) || snapshot.elapsed < 1000
     ? undefined
-    : (snapshot.elapsed * (1 - done)) / done
+    : (snapshot.elapsed * (1 - done)) / (done - before)
 }
 
 /** What stands in a line, and how soon it gets a place where there is no room for all of it: the lowest first. */
@@ -66,7 +69,7 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   const { elapsed, now, rate, settledAt = now, state } = snapshot
   const { atService, awaySince, flow, records, window } = state
   const spaced = flow?.requestsPerSecond
-  const done = share(snapshot)
+  const done = share(snapshot, state)
   // How long the service stays away nobody knows, nor how long it takes to find out about records.
   const left = awaySince === undefined && !state.resolving ? remaining(snapshot) : undefined
   const settling = settledAt > now ? `, waiting ${Format.clock(settledAt - now)} for late batches` : ""

@@ -116,9 +116,13 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
     ([name, count, note]) =>
       `  ${name.padEnd(18)}${Format.integer(count).padStart(width)}${note === "" ? "" : `   ${note}`}`
   )
-  const rate = report.elapsedMs > 0 ? (records.created * 1000) / report.elapsedMs : 0
+  // Nobody created anything between two legs.
+  const took =
+    report.legs > 1
+      ? `${Format.elapsed(report.elapsedMs)} since it began`
+      : speed({ created: records.created, elapsedMs: report.elapsedMs })
   const notes = [
-    `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${Format.elapsed(report.elapsedMs)}, ${Format.integer(Math.round(rate))} tokens/s`,
+    `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${took}`,
     ...paceNotes(report),
     ...(heard === undefined || batches.submitted === 0 ? [] : [`  ${notificationNote(heard)}`]),
     ...(report.withoutAccessToken > 0
@@ -130,7 +134,9 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
       ? [`  ${Format.plural(report.possiblyTwice, "record")} without an accessToken sent again: possibly there twice`]
       : []),
     ...resolutionNotes(report),
-    ...(report.legs > 1 ? [`  in ${report.legs} legs`] : []),
+    ...(report.legs > 1
+      ? [`  in ${report.legs} legs${report.lastLeg === undefined ? "" : `; the last took ${speed(report.lastLeg)}`}`]
+      : []),
     ...(sandbox ? ["  This was the sandbox: nothing was created at Authlete."] : []),
     ...(dryRun ? ["  This was a dry run: nothing was created."] : []),
     ...(records.read === 0 && report.complete ? [`  ${nothing}`] : [])
@@ -156,6 +162,10 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
   return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ...goOn, ""].join("\n")
 }
+
+/** How long it took, and how many tokens a second that was. */
+const speed = ({ created, elapsedMs }: { readonly created: number; readonly elapsedMs: number }): string =>
+  `${Format.elapsed(elapsedMs)}, ${Format.integer(Math.round(elapsedMs > 0 ? (created * 1000) / elapsedMs : 0))} tokens/s`
 
 /** Why the run went at the pace it did: what it was let do, and what the service did. */
 const paceNotes = ({ batches, flow }: RunEvent.RunReport): ReadonlyArray<string> => {

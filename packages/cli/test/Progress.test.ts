@@ -90,6 +90,14 @@ describe("Progress", () => {
     assert.match(Progress.line({ ...snapshot, size: undefined, limit: 39_000 }), /^25% /)
   })
 
+  it("takes what is left of a run that goes on by what this process has done of it", () => {
+    const before = { ...RunState.initial, records: { ...records, read: 15_000, created: 14_500 }, bytes: 6000 }
+    const now = { ...state, records: { ...records, read: 19_000, created: 18_500 }, recordsInFlight: 0, bytes: 7000 }
+    // An eighth in ten seconds, and an eighth is left: not a seventh of what all legs have done.
+    assert.match(Progress.line({ ...snapshot, state: now, before }), /^87% .* 0:10 left$/)
+    assert.notInclude(Progress.line({ ...snapshot, state: before, before }), "left")
+  })
+
   it("says nothing of what is left before there is anything to go by", () => {
     assert.notInclude(Progress.line({ ...snapshot, elapsed: 500 }), "left")
     assert.strictEqual(

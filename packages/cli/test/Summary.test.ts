@@ -100,7 +100,7 @@ describe("Summary", () => {
     const resolution = { calls: 12, assumed: 3, access: true }
     const text = render({ report: { ...report, legs: 2, possiblyTwice: 4, resolution }, run: "tokens-1" })
     assert.include(text, "tokenbatch resume tokens-1")
-    assert.include(text, "in 2 legs")
+    assert.include(text, "in 2 legs\n")
     assert.include(text, "4 records without an accessToken sent again")
     assert.include(text, "12 calls")
     assert.include(text, "3 records called existing on the assumption")
@@ -141,6 +141,14 @@ describe("Summary", () => {
       "  up to 64 batches in flight, 40 at the end; no more requests/s than --max-requests-per-second"
     ])
     assert.notInclude(render(), "in flight")
+  })
+
+  it("says of a run that was gone on with how fast its last leg was, and of the whole only how long ago it began", () => {
+    const lastLeg = { created: 240, elapsedMs: 4000 }
+    const text = render({ report: { ...report, elapsedMs: 50_400_000, legs: 2, lastLeg } })
+    assert.include(text, "0 polls, 14h 00m since it began\n")
+    assert.include(text, "  in 2 legs; the last took 4.0s, 60 tokens/s\n")
+    assert.strictEqual(text.split("tokens/s").length, 2)
   })
 
   it("says whether notifications came where they were listened for, and what to check where none did", () => {

@@ -363,7 +363,13 @@ export const RunReport = Schema.Struct({
   polls: Schema.Int,
   /** Absent where the pace was given, or nothing was learned of it. */
   flow: Schema.optionalKey(FlowReport),
+  /** From its first event to its last, with the time between its legs. */
   elapsedMs: Millis,
+  /**
+   * Of a run with several legs, what the last one did. How long the others took is not known where they were cut off: few events say when
+   * they were.
+   */
+  lastLeg: Schema.optionalKey(Schema.Struct({ created: Schema.Int, elapsedMs: Millis })),
   /** Why the run stopped early, if it did. */
   stopped: Schema.optionalKey(Schema.Struct({ reason: StopReason, message: Schema.String }))
 })

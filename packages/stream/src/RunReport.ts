@@ -22,6 +22,14 @@ export const fromState = (state: RunState, now: number): RunReport => {
     polls: state.polls,
     ...(flow === undefined ? undefined : { flow }),
     elapsedMs: now - state.startedAt,
+    ...(state.legs > 1
+      ? {
+          lastLeg: {
+            created: state.records.created - state.leg.createdBefore,
+            elapsedMs: now - state.leg.startedAt
+          }
+        }
+      : undefined),
     ...(state.stopped === undefined ? undefined : { stopped: state.stopped })
   }
 }

@@ -23,6 +23,8 @@ export interface RunState {
   readonly polls: number
   /** Processes that had a share in it so far. */
   readonly legs: number
+  /** When the leg began that is the last so far, and how many records the ones before it had created. */
+  readonly leg: { readonly startedAt: number; readonly createdBefore: number }
   /** The longest time from handing a batch in to its result, in milliseconds. */
   readonly longest: number
   /** Whether it is being found out what became of unresolved records. */
@@ -54,6 +56,7 @@ export const initial: RunState = {
   possiblyTwice: 0,
   polls: 0,
   legs: 0,
+  leg: { startedAt: 0, createdBefore: 0 },
   longest: 0,
   resolving: false,
   resolution: undefined,
@@ -151,6 +154,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
         startedAt: event.startedAt,
         dryRun: event.dryRun,
         legs: 1,
+        leg: { startedAt: event.startedAt, createdBefore: 0 },
         window: event.concurrency
       }
     case "RunResumed":
@@ -159,6 +163,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
       return {
         ...state,
         legs: state.legs + 1,
+        leg: { startedAt: event.at, createdBefore: state.records.created },
         complete: false,
         stopped: undefined,
         resolving: false,

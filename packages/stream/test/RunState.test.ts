@@ -136,6 +136,35 @@ const finished = (state: RunState.RunState, at: number): RunEvent.RunEvent => ({
 })
 const resumed = (at: number): RunEvent.RunEvent => ({ _tag: "RunResumed", at, leg: 2 })
 
+describe("how long a run takes", () => {
+  const created = (batch: number, records: number): ReadonlyArray<RunEvent.RunEvent> => [
+    { _tag: "BatchIntended", batch, records, withoutAccessToken: 0, lines: [{ from: 1, to: records }] },
+    { _tag: "BatchAccepted", batch, requestId: String(batch) },
+    { _tag: "BatchSucceeded", batch, requestId: String(batch), records, polls: 1 }
+  ]
+
+  it("is told of the whole with what lay between its legs, and of the last leg by itself", () => {
+    const first = fold([started, ...created(1, 30)])
+    const { lastLeg: _, ...of } = RunReport.fromState(first, 3000)
+    assert.strictEqual(of.elapsedMs, 2000)
+    assert.notProperty(RunReport.fromState(first, 3000), "lastLeg")
+    // Cut off or finished, nobody counts the night in between.
+    for (const before of [first, fold([finished(first, 3000)], first)]) {
+      const second = fold([resumed(90_000), ...created(2, 12)], before)
+      const report = RunReport.fromState(second, 94_000)
+      assert.strictEqual(report.elapsedMs, 93_000)
+      assert.deepStrictEqual(report.lastLeg, { created: 12, elapsedMs: 4000 })
+      const third = RunReport.fromState(fold([finished(second, 94_000), resumed(200_000)], second), 200_500)
+      assert.deepStrictEqual(third.lastLeg, { created: 0, elapsedMs: 500 })
+    }
+  })
+
+  it("is not missed of the last leg in a report of before", () => {
+    const { lastLeg: _, ...before } = RunReport.fromState(fold([started, resumed(90_000)]), 94_000)
+    assert.deepStrictEqual(Schema.decodeUnknownSync(RunEvent.RunReport)(before), before)
+  })
+})
+
 describe("the pace of a run", () => {
   it("is absent where nothing was learned, and known where it was given", () => {
     const state = fold([{ ...started, concurrency: 8 }, retried("ECONNREFUSED")])
