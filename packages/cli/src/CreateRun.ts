@@ -84,8 +84,7 @@ const optional = <K extends string, A>(key: K, value: Option.Option<A>) =>
 export const checkPace = ({ concurrency, maxConcurrency }: Pick<Running, "concurrency" | "maxConcurrency">) =>
   Option.isSome(concurrency) && Option.isSome(maxConcurrency)
     ? new Failure({
-        problem:
-          "--concurrency is how many batches are in flight, always as many: there is nothing for --max-concurrency to bound.",
+        problem: "--concurrency says how many batches are in flight: there is nothing for --max-concurrency to bound.",
         remedy: "Leave out --max-concurrency, or --concurrency to have it found out up to that many."
       })
     : Effect.void

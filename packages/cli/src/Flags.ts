@@ -1,5 +1,5 @@
 /** Values as people write them on a command line, and the flags that several commands have. */
-import { WindowLaw, Polling, ResolutionPolicy, Submission } from "@tokenbatch/stream"
+import { Polling, ResolutionPolicy, Submission, WindowLaw } from "@tokenbatch/stream"
 import * as ByteSize from "effect/ByteSize"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"

@@ -3,7 +3,7 @@
  * names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). This machine itself is not reached through a proxy.
  */
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
-import { FlowLaw } from "@tokenbatch/stream"
+import { WindowLaw } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import type * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
@@ -34,7 +34,7 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
         // A batch is either handed in or asked after, so it needs one connection at a time.
         connections: Option.getOrElse(
           Option.orElse(concurrency, () => maxConcurrency),
-          () => FlowLaw.defaultMost
+          () => WindowLaw.defaultMost
         ),
         pipelining: 1,
         connect: { timeout: 10_000 },

@@ -405,7 +405,7 @@ describe("bad usage", () => {
       "a bound of what is fixed",
       () => ["create", "--concurrency", "8", "--max-concurrency", "4", input()],
       env,
-      "--concurrency is how many batches are in flight"
+      "--concurrency says how many batches are in flight"
     ],
     [
       "the same when a run goes on",
