@@ -7,8 +7,8 @@
  * of them a refusal is for. A third one, `WhimLaw`, says whether refusals have to do with either.
  *
  * A refusal (429, or 503 with Retry-After) has one of two reasons, and a status call tells which. Where it is refused as well, or where next
- * to nothing is in flight, requests come **too fast**. Where it is answered, the service's **queue is full**. Where it is how fast they may come
- * that holds requests back, it is not asked.
+ * to nothing is in flight, requests come **too fast**. Where it is answered, the service's **queue is full**. Where it was how fast
+ * before, and that is what holds requests back, it is not asked again.
  *
  * A queue that seems to have room for next to nothing may be a limit of how fast creates may come, with no burst: so one more is tried after a
  * while, though nothing has ended. Where that is taken three times in a row, it is spaced from then on.
@@ -256,8 +256,8 @@ const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): S
   // Next to nothing of ours is there, where there was far more before: it is not how many, it is how fast. So it is, too, where that is
   // how it was so far; or else others may fill the queue.
   const few = pace.spacing > 0 ? state.mostHeld / 2 : Math.min(state.mostHeld / 2, 4)
-  // It is how fast they may come that holds them back. A status call would tell nothing then: it may just find room for one again.
-  const isHeldBack = PaceLaw.isPressed(pace) && (pace.pollsCount || !isFull(after))
+  // Where status calls count as well, one would tell nothing: it may just find that there is room for one again.
+  const isHeldBack = pace.pollsCount || (PaceLaw.isPressed(pace) && !isFull(after))
   if (state.held === 0 || state.held < few || isHeldBack) return tooFast(after, { at, retryAfter, polls: false })
   return { ...after, doubt: { at, held: state.held } }
 }

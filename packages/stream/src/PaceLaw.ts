@@ -96,7 +96,8 @@ export const refused = (
   const until = at - state.lastAccepted > idleAfter(state) ? state.lastAccepted : at
   const elapsed = Math.max(until - state.countedSince, 0)
   // At first there may have been a burst to spend, which says little of what comes after it.
-  const measured = (known ? elapsed : elapsed + 1000) / Math.max(state.accepted, 1)
+  const burst = state.accepted < enough ? 250 : 1000
+  const measured = (known ? elapsed : elapsed + burst) / Math.max(state.accepted, 1)
   const wider = widened(state, measured)
   const { spacing } = wider
   const later = at + Math.max(retryAfter ?? 0, 2 * spacing)

@@ -33,6 +33,9 @@ export const initial: State = { taken: 0, refused: 0, cuts: 0, needed: 5, share:
 /** Refusals beyond the share that are no chance any more. */
 const tooMany = 4
 
+/** More is never taken for granted: a client that hands in as it likes would be refused as often. */
+const most = 0.25
+
 /** Requests that are taken in a trial. */
 const enough = 32
 
@@ -46,7 +49,7 @@ export const taken = (state: State): State => counted(state, 0)
 export const refused = (state: State): State => counted(state, 1)
 
 const counted = (state: State, refusals: 0 | 1): State => {
-  const share = state.share + (refusals - state.share) / memory
+  const share = Math.min(state.share + (refusals - state.share) / memory, most)
   return {
     ...state,
     taken: state.taken + 1 - refusals,
@@ -74,7 +77,7 @@ export const begun = ({ needed, refused, taken }: State): State => ({
   refused: 0,
   cuts: 0,
   needed: Math.ceil(1.5 * needed),
-  share: refused / (taken + refused),
+  share: Math.min(refused / (taken + refused), most),
   excess: 0
 })
 

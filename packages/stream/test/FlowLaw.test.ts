@@ -650,6 +650,18 @@ describe("FlowLaw", () => {
     }
   })
 
+  it("asks nothing about a refusal where spacing holds requests back, or status calls are refused as well", () => {
+    const spaced = fold(refuse(take(FlowLaw.initial(bounds, 0), 10), 1000), pollAt(1020, true))
+    const again = refuse(take(spaced, 1, 5000), 5000)
+    assert.isFalse(FlowLaw.wantsPoll(again))
+    assert.isAbove(again.pace.spacing, spaced.pace.spacing)
+    const own = take(FlowLaw.initial(bounds, 0), 10)
+    const pressed = { ...own, pace: { ...own.pace, spacing: 100, interval: 100, agreed: 9 } }
+    assert.isFalse(FlowLaw.wantsPoll(refuse(pressed, 5000)))
+    // It is the window that holds them back.
+    assert.isTrue(FlowLaw.wantsPoll(refuse({ ...pressed, pace: { ...pressed.pace, interval: 1000 } }, 5000)))
+  })
+
   it("takes nothing that was taken while the service seemed away for later than it is", () => {
     const before = take(FlowLaw.initial(bounds, 0), 1, 3_000_000)
     const law = take(fold(before, { _tag: "WasAway", at: 3_600_000, millis: 3_600_000 }), 8, 3_600_100)

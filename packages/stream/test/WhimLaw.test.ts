@@ -72,6 +72,16 @@ describe("WhimLaw", () => {
     assert.isAtMost(verdicts.filter((verdict) => verdict === "shown").length, 2)
   })
 
+  it("never takes for granted that most are refused", () => {
+    let state = WhimLaw.begun(cutAfter(1))
+    assert.isAtMost(state.share, 0.25)
+    let refused = 0
+    while (WhimLaw.isWhim(state)) {
+      state = refused++ % 10 === 9 ? WhimLaw.taken(state) : WhimLaw.refused(state)
+      assert.isBelow(refused, 30)
+    }
+  })
+
   it("takes for granted as many as there are, and none once they have become rare", () => {
     const roll = dice(3)
     let state = WhimLaw.begun(cutAfter(19))
