@@ -282,8 +282,8 @@ const polled = (state: State, { at, refused: wasRefused, retryAfter, sent }: Obs
 /** What is done about refusals does not make them rare: as much as if there had been none is handed in, to see what comes of it. */
 const cut = (state: State, usual: number): State => {
   const { pace, window } = state
-  const whims = WhimLaw.cut(state.whims)
-  if (!WhimLaw.wantsTrial(whims, usual)) return { ...state, whims }
+  const whims = WhimLaw.cut(state.whims, usual)
+  if (!WhimLaw.wantsTrial(whims)) return { ...state, whims }
   return {
     ...state,
     whims: WhimLaw.begun(whims),

@@ -82,7 +82,7 @@ export const accepted = (before: State, at: number): State => {
         }
   if (state.spacing === 0 || !state.heldUp) return state
   // But hardly closer than they really come, or else nothing is between them when they come all at once.
-  const closest = isSure(state) ? 0.7 * state.interval : 0
+  const closest = (isSure(state) ? 0.7 : 0.5) * state.interval
   return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }
 }
 
@@ -98,7 +98,7 @@ export const refused = (
   // At first there may have been a burst to spend, which says little of what comes after it.
   const burst = state.accepted < enough ? 250 : 1000
   const measured = (known ? elapsed : elapsed + burst) / Math.max(state.accepted, 1)
-  const wider = widened(state, measured)
+  const wider = widened(state, measured, polls)
   const { spacing } = wider
   const later = at + Math.max(retryAfter ?? 0, 2 * spacing)
   return {
@@ -185,14 +185,15 @@ const aLongTime = 120
 const widest = 2000
 
 /** How far apart requests are after one was refused; so far they were taken `measured` milliseconds apart. */
-const widened = (state: State, measured: number): Pick<State, "spacing" | "agreed"> => {
+const widened = (state: State, measured: number, polls: boolean): Pick<State, "spacing" | "agreed"> => {
   const { accepted, agreed, interval, refusedAt, spacing } = state
   const within = (millis: number) => Math.min(Math.max(millis, 0.1), widest)
   if (spacing === 0) {
-    return { spacing: within(measured), agreed: accepted >= enough ? certain : 0 }
+    // Where creates alone count, a guess that is too close is taken for a full queue time and again.
+    return { spacing: within(measured), agreed: accepted >= enough && !polls ? certain : 0 }
   }
   if (!isSure(state)) {
-    return { spacing: within(spacing * 1.25), agreed: spacing > 0.85 * refusedAt ? agreed + 1 : 0 }
+    return { spacing: within(spacing * 1.25), agreed: spacing > 0.7 * refusedAt ? agreed + 1 : 0 }
   }
   const wider = Math.min(1.04 * Math.max(measured, spacing), spacing * 1.25)
   // As close as they have really come they may come, or nearly.

@@ -15,7 +15,7 @@
 
 /** What is known. */
 export interface State {
-  /** Requests taken, and refused, since the last trial began. */
+  /** Requests taken, and refused, lately, and since the last trial began. */
   readonly taken: number
   readonly refused: number
   /** How often less was handed in, or more slowly, for one that was refused; and how often that leads to the next trial. */
@@ -64,12 +64,17 @@ const counted = (state: State, refusals: 0 | 1): State => {
 /** Whether the last refusal is one of those that come whatever is done. */
 export const isWhim = ({ excess, share }: State): boolean => share > 0 && excess <= tooMany
 
-/** Less is handed in, or more slowly, because of a refusal. */
-export const cut = (state: State): State => ({ ...state, cuts: state.cuts + 1 })
+/** Less is handed in, or more slowly, because of a refusal. So many requests taken from one to the next are as usual. */
+export const cut = (state: State, usual: number): State => {
+  const cuts = state.cuts + 1
+  // When they were as rare as usual, what is counted begins again: it is about lately.
+  return cuts >= state.needed && state.taken >= usual * cuts ? counting(state) : { ...state, cuts }
+}
 
-/** Whether it is to be tried what happens when nothing is done about refusals. So many taken from one to the next are as usual. */
-export const wantsTrial = ({ cuts, needed, taken }: State, usual: number): boolean =>
-  cuts >= needed && taken < usual * cuts
+const counting = (state: State): State => ({ ...state, taken: 0, refused: 0, cuts: 0 })
+
+/** Whether it is to be tried what happens when nothing is done about refusals. */
+export const wantsTrial = ({ cuts, needed }: State): boolean => cuts >= needed
 
 /** A trial begins: refusals as they were are taken for granted. */
 export const begun = ({ needed, refused, taken }: State): State => ({
@@ -85,4 +90,4 @@ export const begun = ({ needed, refused, taken }: State): State => ({
 export const isShown = (state: State): boolean => isWhim(state) && state.taken >= enough
 
 /** A trial has shown that they are not. */
-export const denied = (state: State): State => ({ ...state, taken: 0, refused: 0, cuts: 0, share: 0, excess: 0 })
+export const denied = (state: State): State => ({ ...counting(state), share: 0, excess: 0 })

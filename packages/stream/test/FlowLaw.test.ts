@@ -468,7 +468,7 @@ describe("FlowLaw", () => {
     const { law, refusals, took } = drive({ workers: 100, work: always(500), perSecond: 20 }, 1000)
     assert.approximately(law.pace.spacing, 1000 / 20, 15)
     assert.isTrue(law.pace.pollsCount)
-    assert.isTrue(refusals.length < 50, String(refusals.length))
+    assert.isTrue(refusals.length < 70, String(refusals.length))
     assert.isTrue(took < 1.3 * (1000 / 10) * 1000, String(took))
   })
 
@@ -488,24 +488,29 @@ describe("FlowLaw", () => {
   })
 
   it("does not come much closer than requests have come, though some of them follow each other at once", () => {
-    let law = take(FlowLaw.initial(bounds, 0), 10)
-    law = fold(refuse(law, 1000), pollAt(1020, true))
-    let at = Math.ceil(FlowLaw.nextPoll(law))
-    let taken = 0
-    for (let i = 0; i < 1000; i++) {
-      at += 300
-      let sent = at
-      // Of three, two are held up by nothing but the spacing.
-      for (let k = 0; k < 3; k++) {
-        sent = Math.max(sent, FlowLaw.nextCreate(law))
-        if (sent > at + 300) continue
-        law = fold(law, { _tag: "Sent", at: sent }, { _tag: "Taken", at: sent, sent }, { _tag: "Ended", at: sent })
-        taken++
+    const spaced = fold(refuse(take(FlowLaw.initial(bounds, 0), 10), 1000), pollAt(1020, true))
+    for (const [agreed, least] of [
+      [9, 0.6],
+      [0, 0.35]
+    ] as const) {
+      let law: FlowLaw.State = { ...spaced, pace: { ...spaced.pace, agreed } }
+      let at = Math.ceil(FlowLaw.nextPoll(law))
+      let taken = 0
+      for (let i = 0; i < 1000; i++) {
+        at += 300
+        let sent = at
+        // Of three, two are held up by nothing but the spacing.
+        for (let k = 0; k < 3; k++) {
+          sent = Math.max(sent, FlowLaw.nextCreate(law))
+          if (sent > at + 300) continue
+          law = fold(law, { _tag: "Sent", at: sent }, { _tag: "Taken", at: sent, sent }, { _tag: "Ended", at: sent })
+          taken++
+        }
       }
+      const pace = (1000 * 300) / taken
+      assert.isTrue(law.pace.spacing > least * pace, `${law.pace.spacing} at ${pace}`)
+      assert.isTrue(law.pace.spacing < pace, `${law.pace.spacing} at ${pace}`)
     }
-    const pace = (1000 * 300) / taken
-    assert.isTrue(law.pace.spacing > 0.6 * pace, `${law.pace.spacing} at ${pace}`)
-    assert.isTrue(law.pace.spacing < pace, `${law.pace.spacing} at ${pace}`)
   })
 
   it("with little of a full queue asks for more as often, by its turns, as one with much of it", () => {

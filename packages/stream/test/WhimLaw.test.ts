@@ -5,10 +5,10 @@ import { dice } from "./fixtures.ts"
 const many = (state: WhimLaw.State, count: number, step: (state: WhimLaw.State) => WhimLaw.State) =>
   Array.from({ length: count }).reduce<WhimLaw.State>((before) => step(before), state)
 
-/** Cut five times, after so many taken each. */
-const cutAfter = (taken: number) => {
+/** Cut some times, after so many taken each; more of them are as usual. */
+const cutAfter = (taken: number, times = 5, usual = 30) => {
   let state = WhimLaw.initial
-  for (let i = 0; i < 5; i++) state = WhimLaw.cut(WhimLaw.refused(many(state, taken, WhimLaw.taken)))
+  for (let i = 0; i < times; i++) state = WhimLaw.cut(WhimLaw.refused(many(state, taken, WhimLaw.taken)), usual)
   return state
 }
 
@@ -30,10 +30,14 @@ describe("WhimLaw", () => {
   })
 
   it("wants a trial when refusals are not rare, though less was handed in for some of them", () => {
-    assert.isTrue(WhimLaw.wantsTrial(cutAfter(20), 30))
-    assert.isFalse(WhimLaw.wantsTrial(cutAfter(40), 30), "they are as rare as usual")
-    assert.isFalse(WhimLaw.wantsTrial(many(cutAfter(20), 1, WhimLaw.begun), 30), "there was one")
-    assert.isFalse(WhimLaw.wantsTrial({ ...cutAfter(20), cuts: 4 }, 30), "four are chance")
+    assert.isTrue(WhimLaw.wantsTrial(cutAfter(20)))
+    assert.isFalse(WhimLaw.wantsTrial(cutAfter(40)), "they are as rare as usual")
+    assert.isFalse(WhimLaw.wantsTrial(WhimLaw.begun(cutAfter(20))), "there was one")
+    assert.isFalse(WhimLaw.wantsTrial(cutAfter(20, 4)), "four are chance")
+    // It is about lately, however many were taken before.
+    let later = cutAfter(1000)
+    for (let i = 0; i < 5; i++) later = WhimLaw.cut(WhimLaw.refused(many(later, 20, WhimLaw.taken)), 30)
+    assert.isTrue(WhimLaw.wantsTrial(later))
   })
 
   it("asks for more of them before the next trial", () => {
@@ -43,13 +47,13 @@ describe("WhimLaw", () => {
       state = WhimLaw.denied(WhimLaw.begun(state))
       assert.isAbove(state.needed, needed)
       needed = state.needed
-      state = many(many(state, needed, WhimLaw.refused), needed, WhimLaw.cut)
+      state = many(many(state, needed, WhimLaw.refused), needed, (before) => WhimLaw.cut(before, 30))
     }
   })
 
   it("sees in a trial that a limit is met, after a few requests", () => {
     for (const taken of [4, 20, 100]) {
-      let state = WhimLaw.begun(cutAfter(taken))
+      let state = WhimLaw.begun(cutAfter(taken, 5, Infinity))
       let refused = 0
       while (WhimLaw.isWhim(state)) {
         state = WhimLaw.refused(state)
@@ -61,7 +65,9 @@ describe("WhimLaw", () => {
 
   it("sees in a trial that refusals have nothing to do with what is done", () => {
     for (const oneIn of [5, 20]) {
-      const verdicts = Array.from({ length: 200 }, (_, seed) => tryWith(seed + 1, oneIn, cutAfter(oneIn - 1)))
+      const verdicts = Array.from({ length: 200 }, (_, seed) =>
+        tryWith(seed + 1, oneIn, cutAfter(oneIn - 1, 5, Infinity))
+      )
       const shown = verdicts.filter((verdict) => verdict === "shown").length
       assert.isAtLeast(shown, 170, `one in ${oneIn}`)
     }
