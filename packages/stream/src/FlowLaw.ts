@@ -89,8 +89,8 @@ export interface State {
   readonly proofs: number
   /** Whether refusals have to do with all this. */
   readonly whims: WhimLaw.State
-  /** While that is tried: how it was before. */
-  readonly trial: Pick<State, "window" | "pace"> | undefined
+  /** While that is tried: how it was before, and whether it is tried with all at once or only twice as fast. */
+  readonly trial: (Pick<State, "window" | "pace"> & { readonly isHurried: boolean }) | undefined
 }
 
 /** Before anything was observed. */
@@ -135,10 +135,10 @@ export const wantsPoll = (state: State): boolean => state.doubt !== undefined
 
 /** Why the state after an observation is another pace than the one before; `undefined` where it is the same. */
 export const decision = (before: State, after: State): Reason | undefined => {
+  if (after.trial !== undefined && before.trial === undefined) return "Trial"
   if (after.pace.cuts !== before.pace.cuts) return "TooFast"
   if (after.window.cuts !== before.window.cuts) return "QueueFull"
-  if (windowOf(after) !== windowOf(before)) return after.window.reason
-  return after.pace.spacing === 0 && before.pace.spacing > 0 ? "Trial" : undefined
+  return windowOf(after) === windowOf(before) ? undefined : after.window.reason
 }
 
 /** The state after one more observation. */
@@ -157,7 +157,7 @@ export const step = (state: State, observation: Observation): State => {
       return {
         ...state,
         posting: state.posting - 1,
-        ramp: observation.timedOut === true ? halved(state) : state.ramp,
+        ramp: observation.timedOut === true ? halved(state, windowOf(state)) : state.ramp,
         again: undefined
       }
     case "Taken": {
@@ -210,15 +210,19 @@ const taken = (state: State, { at, sent }: Observed<"Taken">): State =>
 const passed = (state: State, sent: number): State => {
   if (sent < state.cutAt) return state
   const whims = WhimLaw.taken(state.whims)
-  return { ...state, whims, trial: WhimLaw.isShown(whims) ? undefined : state.trial }
+  if (state.trial === undefined || !WhimLaw.isShown(whims)) return { ...state, whims }
+  return state.trial.isHurried
+    ? { ...state, whims: WhimLaw.initial, pace: PaceLaw.doubted(state.pace), trial: undefined }
+    : { ...state, whims: WhimLaw.granted(whims), trial: undefined }
 }
 
-/** Fewer create calls at once, where that is not given. */
-const halved = ({ ramp, window }: State): number => (window.bounds.fixed === undefined ? Math.max(2, ramp / 2) : ramp)
+/** Half as many create calls at once, where that is not given. `most`: no more than that are. */
+const halved = ({ ramp, window }: State, most = Infinity): number =>
+  window.bounds.fixed === undefined ? Math.max(2, Math.min(ramp, most) / 2) : ramp
 
 const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): State => {
   // What was on its way when something was done about it says nothing new.
-  const isLate = sent < state.cutAt || state.doubt !== undefined
+  const isLate = sent <= state.cutAt || state.doubt !== undefined
   const whims = isLate ? state.whims : WhimLaw.refused(state.whims)
   if (!isLate && WhimLaw.isWhim(whims)) {
     return {
@@ -257,7 +261,7 @@ const refused = (state: State, { at, retryAfter, sent }: Observed<"Refused">): S
   // how it was so far; or else others may fill the queue.
   const few = pace.spacing > 0 ? state.mostHeld / 2 : Math.min(state.mostHeld / 2, 4)
   // Where status calls count as well, one would tell nothing: it may just find that there is room for one again.
-  const isHeldBack = pace.pollsCount || (PaceLaw.isPressed(pace) && !isFull(after))
+  const isHeldBack = PaceLaw.isPressed(pace) && (pace.pollsCount || !isFull(after))
   if (state.held === 0 || state.held < few || isHeldBack) return tooFast(after, { at, retryAfter, polls: false })
   return { ...after, doubt: { at, held: state.held } }
 }
@@ -272,9 +276,10 @@ const polled = (state: State, { at, refused: wasRefused, retryAfter, sent }: Obs
       : after
   }
   const asked: State = { ...state, blockedUntil: Math.max(state.blockedUntil, at + (retryAfter ?? 0)) }
-  if (sent < state.cutAt) return asked
+  if (sent <= state.cutAt) return asked
   const whims = WhimLaw.refused(state.whims)
-  if (WhimLaw.isWhim(whims)) return { ...asked, whims, pace: { ...state.pace, pollsCount: true } }
+  // What the refusal means that is in doubt is not found out that way, and is no matter.
+  if (WhimLaw.isWhim(whims)) return { ...asked, whims, doubt: undefined, pace: { ...state.pace, pollsCount: true } }
   if (state.trial !== undefined) return failed({ ...asked, whims }, state.trial, at)
   return tooFast({ ...state, whims, refusals: state.refusals + 1 }, { at, retryAfter, polls: true })
 }
@@ -287,7 +292,7 @@ const cut = (state: State, usual: number): State => {
   return {
     ...state,
     whims: WhimLaw.begun(whims),
-    trial: { window, pace },
+    trial: { window, pace, isHurried: false },
     window: WindowLaw.unbounded(window),
     pace: PaceLaw.unspaced(pace),
     ramp: window.bounds.fixed === undefined ? 2 : Infinity,
@@ -296,14 +301,21 @@ const cut = (state: State, usual: number): State => {
 }
 
 /** Refusals became more by it. */
-const failed = (state: State, before: NonNullable<State["trial"]>, at: number): State => ({
-  ...state,
-  window: WindowLaw.restored(state.window, before.window),
-  pace: PaceLaw.restored(state.pace, before.pace, at),
-  whims: WhimLaw.denied(state.whims),
-  trial: undefined,
-  cutAt: at
-})
+const failed = (state: State, before: NonNullable<State["trial"]>, at: number): State => {
+  const window = WindowLaw.restored(state.window, before.window)
+  const pace = PaceLaw.restored(state.pace, before.pace, at)
+  // There is a limit of how fast. But it may be far from where refusals have driven that.
+  return before.isHurried || pace.spacing === 0
+    ? { ...state, window, pace, whims: WhimLaw.denied(state.whims), trial: undefined, cutAt: at }
+    : {
+        ...state,
+        window,
+        pace: PaceLaw.hurried(pace),
+        whims: WhimLaw.anew(state.whims),
+        trial: { ...before, isHurried: true },
+        cutAt: at
+      }
+}
 
 const queueFull = (state: State, at: number, held: number): State => {
   const window = WindowLaw.full(state.window, held)

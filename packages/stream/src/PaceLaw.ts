@@ -29,6 +29,8 @@ export interface State {
   /** As wide as it was when one was refused last, and how often in a row that was about the same. */
   readonly refusedAt: number
   readonly agreed: number
+  /** As many requests are taken before it is tried to go faster in earnest. */
+  readonly calm: number
   /** As wide as it became then. */
   readonly widenedTo: number
   /** How often requests were spaced wider. */
@@ -48,6 +50,7 @@ export const initial = (at: number): State => ({
   refusedAt: 0,
   agreed: 0,
   widenedTo: 0,
+  calm: shortest,
   cuts: 0
 })
 
@@ -105,6 +108,7 @@ export const refused = (
     ...state,
     ...wider,
     pollsCount: state.pollsCount || polls,
+    calm: calmer(state),
     refusedAt: state.spacing,
     widenedTo: spacing,
     interval: known ? state.interval : spacing,
@@ -135,6 +139,12 @@ export const guessed = (state: State, at: number, millis: number): State => {
 /** As if none had been refused, to see what comes of it. */
 export const unspaced = (state: State): State => ({ ...state, spacing: 0 })
 
+/** Twice as fast, to see what comes of it. */
+export const hurried = (state: State): State => ({ ...state, spacing: state.spacing / 2 })
+
+/** Refusals had nothing to do with it: it is a guess again. */
+export const doubted = (state: State): State => ({ ...state, agreed: 0, refusedAt: 0 })
+
 /** As it was before that. */
 export const restored = (state: State, before: State, at: number): State =>
   before.spacing === 0
@@ -163,8 +173,8 @@ export const wasAway = (state: State, later: (moment: number) => number): State 
  */
 const closer = (state: State): number => {
   if (!isSure(state)) return 0.1
-  const { accepted, spacing, widenedTo } = state
-  return spacing < 0.9 * widenedTo || accepted > aLongTime
+  const { accepted, calm, spacing, widenedTo } = state
+  return accepted > calm || (calm === shortest && spacing < 0.9 * widenedTo)
     ? 0.02
     : Math.min(Math.max(0.0005 * (spacing / 50) ** 2, 0.0002), 0.002)
 }
@@ -178,8 +188,15 @@ const certain = 4
 /** Whether the spacing is more than a guess. */
 export const isSure = ({ agreed }: State): boolean => agreed >= certain
 
-/** As many requests taken show that the last refusal was no matter of how fast, or is not any more. */
-const aLongTime = 120
+/** As many requests taken show that the last refusal was no matter of how fast, or is not any more: more of them, when that was not so. */
+const shortest = 120
+const longest = 2000
+
+/** It was found again that they may not come faster: that is tried half as often. Not where few were taken since, which is another matter. */
+const calmer = (state: State): number => {
+  if (!isSure(state) || state.spacing < 0.5 * state.widenedTo) return shortest
+  return state.accepted > shortest / 2 ? Math.min(2 * state.calm, longest) : state.calm
+}
 
 /** Milliseconds between requests at most. What is slower than that is left to the service's Retry-After, and to waiting longer each time. */
 const widest = 2000

@@ -21,26 +21,28 @@ export interface State {
   /** How often less was handed in, or more slowly, for one that was refused; and how often that leads to the next trial. */
   readonly cuts: number
   readonly needed: number
-  /** The share of refusals that is taken for granted. 0: none is. */
+  /** The share of refusals that is taken for granted, as it was when the last trial began. 0: none is. */
   readonly share: number
+  /** What it is lately. */
+  readonly lately: number
   /** Refusals beyond that, lately. */
   readonly excess: number
 }
 
 /** Before anything was observed. */
-export const initial: State = { taken: 0, refused: 0, cuts: 0, needed: 5, share: 0, excess: 0 }
+export const initial: State = { taken: 0, refused: 0, cuts: 0, needed: 5, share: 0, lately: 0, excess: 0 }
 
 /** Refusals beyond the share that are no chance any more. */
 const tooMany = 4
 
-/** More is never taken for granted: a client that hands in as it likes would be refused as often. */
-const most = 0.25
+/** More is never taken for granted. */
+const most = 0.5
 
 /** Requests that are taken in a trial. */
 const enough = 32
 
 /** Requests that the share is made of. */
-const memory = 200
+const memory = 500
 
 /** A request was taken. */
 export const taken = (state: State): State => counted(state, 0)
@@ -49,15 +51,17 @@ export const taken = (state: State): State => counted(state, 0)
 export const refused = (state: State): State => counted(state, 1)
 
 const counted = (state: State, refusals: 0 | 1): State => {
-  const share = Math.min(state.share + (refusals - state.share) / memory, most)
+  const { share } = state
+  const lately = state.lately + (refusals - state.lately) / memory
+  // Twice as many are too many; of many, half of those that are left are.
+  const allowed = Math.min(2 * share, (1 + share) / 2)
   return {
     ...state,
     taken: state.taken + 1 - refusals,
     refused: state.refused + refusals,
-    // What comes so rarely is not worth a difference.
-    ...(state.share === 0 || share < 1 / memory
-      ? { share: 0, excess: 0 }
-      : { share, excess: Math.max(0, state.excess + refusals - 2 * share) })
+    lately,
+    // They have become rare: none are taken for granted any more.
+    ...(lately < share / 4 ? { share: 0, excess: 0 } : { excess: Math.max(0, state.excess + refusals - allowed) })
   }
 }
 
@@ -77,17 +81,19 @@ const counting = (state: State): State => ({ ...state, taken: 0, refused: 0, cut
 export const wantsTrial = ({ cuts, needed }: State): boolean => cuts >= needed
 
 /** A trial begins: refusals as they were are taken for granted. */
-export const begun = ({ needed, refused, taken }: State): State => ({
-  taken: 0,
-  refused: 0,
-  cuts: 0,
-  needed: Math.ceil(1.5 * needed),
-  share: Math.min(refused / (taken + refused), most),
-  excess: 0
-})
+export const begun = ({ needed, refused, taken }: State): State => {
+  const share = Math.min(refused / (taken + refused), most)
+  return { ...initial, needed: Math.ceil(1.5 * needed), share, lately: share }
+}
 
 /** Whether a trial has shown that refusals are whims. */
 export const isShown = (state: State): boolean => isWhim(state) && state.taken >= enough
+
+/** A trial has shown it. */
+export const granted = (state: State): State => ({ ...counting(state), needed: initial.needed })
+
+/** Another trial of the same begins. */
+export const anew = (state: State): State => ({ ...counting(state), lately: state.share, excess: 0 })
 
 /** A trial has shown that they are not. */
 export const denied = (state: State): State => ({ ...counting(state), share: 0, excess: 0 })
