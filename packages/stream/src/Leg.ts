@@ -30,6 +30,8 @@ export interface Leg {
   lastSent: number
   /** Whether the service has taken a create call of this leg. */
   anyTaken: boolean
+  /** When it last took one, by the flow's clock. */
+  lastTaken: number
   /** Held by the one call that is made while nothing has been taken yet. */
   readonly first: Semaphore.Semaphore
   /** Whether somebody has stopped the leg, or it has ended. */
@@ -56,6 +58,7 @@ export const make = (
       lastBatch: options.lastBatch ?? 0,
       lastSent: yield* Clock.currentTimeMillis,
       anyTaken: false,
+      lastTaken: -Infinity,
       first: yield* Semaphore.make(1),
       stopped: false,
       reason: undefined,

@@ -131,6 +131,7 @@ const attempts = Effect.fnUntraced(function* (
     const ticket = yield* flow.submitted(sent, answer, records)
     if (Result.isSuccess(answer)) {
       leg.anyTaken = true
+      leg.lastTaken = flow.now()
       return { _tag: "Taken", ticket: ticket!, sent }
     }
 
@@ -150,7 +151,8 @@ const attempts = Effect.fnUntraced(function* (
     }
 
     const now = flow.now()
-    notTakenSince ??= now
+    // As long as it takes others it is there, and the turn of this one comes.
+    notTakenSince = Math.max(notTakenSince ?? now, leg.lastTaken)
     const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
     const paced = error._tag === "RateLimited" && retrySchedule === undefined
     const delay = paced ? undefined : yield* Effect.option(nextDelay(now, { error, retryAfter }))

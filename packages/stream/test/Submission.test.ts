@@ -1,5 +1,6 @@
 import { AuthleteError } from "@tokenbatch/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
@@ -45,6 +46,28 @@ describe("what an answer to create leads to", () => {
       assert.deepStrictEqual(failed?.lines, [{ from: 6, to: 6 }])
       assert.strictEqual(failed?.code, AuthleteError.code(error))
       assert.isTrue(against.creates.length < 10, "fewer calls than records")
+    })
+  )
+
+  it.effect("429, for longer than the service may be away, while it takes others: again, until it is taken", () =>
+    Effect.gen(function* () {
+      const patience = 10 * 60_000
+      let next = 0
+      const against = service({
+        create: (records) =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            // One a minute, and this one not before the others are through.
+            if (now < next || (records[0]!.subject === "user-9" && now < 4 * patience)) {
+              return fail(new RateLimited({ status: 429 }))
+            }
+            next = now + 60_000
+            return Effect.succeed(`request-${records[0]!.subject}`)
+          })
+      })
+      const options = { batchSize: 1, concurrency: 8, giveUpAfter: patience }
+      const { exitCode, report } = yield* inTime(run(lines(60), against, options))
+      assert.strictEqual(exitCode, 0, report.stopped?.message)
+      assert.strictEqual(report.records.created, 60)
     })
   )
 
