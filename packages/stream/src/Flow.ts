@@ -437,7 +437,7 @@ export const make = Effect.fnUntraced(function* (
         const known = atService.get(waiting.ticket.requestId)
         if (known?.again === true && !outage.isOut()) {
           known.again = false
-          wake(one, "hinted")
+          if (!mayNotYet(one) && FlowLaw.nextPoll(law) <= now()) wake(one, "hinted")
         }
         stir()
         return Effect.sync(() => remove(asking, one))
@@ -551,7 +551,8 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined, now: (
   const given = yield* Effect.serviceOption(RateLimiter.RateLimiter)
   const limiter = Option.isSome(given)
     ? given.value
-    : yield* RateLimiter.make.pipe(Effect.provide(RateLimiter.layerStoreMemory))
+    : // Of this run alone, also where the application has such a store for something else.
+      yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true })
   const { address } = yield* TokenOperations.TokenOperations
   const atOnce = Math.max(Math.floor(perSecond / 10), 1)
   let warned = false

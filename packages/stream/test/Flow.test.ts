@@ -447,6 +447,10 @@ describe("bounds", () => {
       const other = run(lines(150), apart.against, { batchSize: 1, maxRequestsPerSecond: 20 })
       yield* inTime(Effect.all([other, other], { concurrency: 2 }))
       assert.isTrue(densest(apart.calls, 5000) > 6 * 20)
+      // Also where the application has such a store for something else.
+      apart.calls.length = 0
+      yield* inTime(Effect.all([other, other], { concurrency: 2 }).pipe(Effect.provide(RateLimiter.layerStoreMemory)))
+      assert.isTrue(densest(apart.calls, 5000) > 6 * 20)
     })
   )
 
@@ -675,6 +679,30 @@ describe("a notification", () => {
         polls.slice(before).map(([id]) => id),
         ["request-1"]
       )
+      yield* Fiber.interrupt(fiber)
+    }).pipe(Effect.provide(Notifications.layer))
+  )
+
+  it.effect("of a batch that is being asked after waits as long as the service asks for then", () =>
+    Effect.gen(function* () {
+      const polls: Array<number> = []
+      const against = service({
+        status: () =>
+          Effect.flatMap(Clock.currentTimeMillis, (now) => {
+            const refused = polls.push(now) === 3
+            const answer = refused
+              ? Effect.fail(new RateLimited({ status: 429, retryAfter: 60_000 }))
+              : Effect.succeed(running)
+            return Effect.delay(answer, "2 seconds")
+          })
+      })
+      const { fiber, notify } = yield* notified(lines(1), against, { batchSize: 1 })
+      while (polls.length < 3) yield* seconds(1)
+      yield* notify("request-1")
+      yield* seconds(40)
+      assert.strictEqual(polls.length, 3)
+      yield* seconds(40)
+      assert.isAtLeast(polls.length, 4)
       yield* Fiber.interrupt(fiber)
     }).pipe(Effect.provide(Notifications.layer))
   )
