@@ -315,7 +315,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
   const stopInOrder = Effect.suspend(() =>
     Effect.andThen(
       drawing.say(
-        `stopping: waiting up to ${grace / 1000} s for ${Format.plural(state.inFlight, "batch", "batches")} in flight; press Ctrl-C again to end at once`
+        `stopping: waiting up to ${grace / 1000} s for ${Format.plural(state.atService, "batch", "batches")} in flight; press Ctrl-C again to end at once`
       ),
       Deferred.succeed(stop, undefined)
     )
@@ -377,6 +377,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       files: left,
       sandbox,
       heard: settings.heard?.(),
+      maxConcurrency: Option.getOrUndefined(settings.maxConcurrency),
       run: resumableBy(settings, report)
     })
   )

@@ -71,7 +71,8 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   const spaced = flow?.requestsPerSecond
   const done = share(snapshot, state)
   // How long the service stays away nobody knows, nor how long it takes to find out about records.
-  const left = awaySince === undefined && !state.resolving ? remaining(snapshot) : undefined
+  const paused = state.pausedUntil - now
+  const left = awaySince === undefined && paused <= 0 && !state.resolving ? remaining(snapshot) : undefined
   const settling = settledAt > now ? `, waiting ${Format.clock(settledAt - now)} for late batches` : ""
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
@@ -87,6 +88,7 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
         : []),
     ...(records.notSubmitted > 0 ? [[2, `${Format.short(records.notSubmitted)} not submitted`] as const] : []),
     ...(awaySince === undefined ? [] : [[2, `service away ${Format.clock(Math.max(now - awaySince, 0))}`] as const]),
+    ...(paused <= 0 ? [] : [[2, `to wait ${Format.clock(paused)} as the service asks`] as const]),
     // Where requests are spaced it is that which decides how fast it goes, and not how many may be in flight.
     [
       8,
@@ -100,7 +102,7 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   return join(parts, width)
 }
 
-/** Outages are told of once in so many milliseconds: a service may come and go. */
+/** Outages and pauses are told of once in so many milliseconds: a service may come and go. */
 const outagesApart = 60_000
 
 /** Says in a line what people should know about the pace: the first time, and outages time and again. `undefined`: nothing. */
@@ -108,22 +110,29 @@ export const makePaceNotices = (): ((event: RunEvent.FlowChanged) => string | un
   const said = new Set<RunEvent.FlowChanged["reason"]>()
   let awaySince: number | undefined
   let lastAway = -Infinity
+  let lastPaused = -Infinity
   const once = (reason: RunEvent.FlowChanged["reason"], text: string) => {
     if (said.has(reason)) return undefined
     said.add(reason)
     return text
   }
-  return ({ at, reason, requestsPerSecond, window }) => {
+  return ({ at, pause, reason, requestsPerSecond, window }) => {
     switch (reason) {
       case "TooFast": {
         const pace = requestsPerSecond === undefined ? "" : ` (${Format.rate(requestsPerSecond)} a second for now)`
-        return once(reason, `requests come too fast for the service: they are spaced from here on${pace}`)
+        return once(reason, `requests seem to come too fast for the service: they are spaced from here on${pace}`)
       }
       case "QueueFull":
         return once(
           reason,
-          `the service's queue is full: fewer batches in flight from here on (${Format.short(window)} for now)`
+          `the service's queue seems full: fewer batches in flight from here on (${Format.short(window)} for now)`
         )
+      case "Whims":
+        return once(reason, "the service refuses some calls whatever is done: no longer slower for that")
+      case "Paused":
+        if (at - lastPaused < outagesApart) return undefined
+        lastPaused = at
+        return `the service asks to wait ${Format.elapsed(pause ?? 0)}`
       case "Away":
         if (at - lastAway < outagesApart) return undefined
         awaySince = at

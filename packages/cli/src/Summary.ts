@@ -91,6 +91,8 @@ export interface Content {
   /** Files that the run left: what is in them, and their paths. */
   readonly files: ReadonlyArray<readonly [what: string, path: string]>
   readonly sandbox: boolean
+  /** What --max-concurrency says. Default: nothing. */
+  readonly maxConcurrency?: number | undefined
   /** What came in where notifications were listened for. */
   readonly heard?: Heard | undefined
   /** The id of the run, where it can be gone on with. */
@@ -98,7 +100,16 @@ export interface Content {
 }
 
 /** The summary, as lines. */
-export const render = ({ examples, files, heard, outputFailure, report, run, sandbox }: Content): string => {
+export const render = ({
+  examples,
+  files,
+  heard,
+  maxConcurrency = Infinity,
+  outputFailure,
+  report,
+  run,
+  sandbox
+}: Content): string => {
   const { batches, dryRun, records } = report
   const created = dryRun ? "would be created" : "created"
   const rows: ReadonlyArray<readonly [string, number, string]> = [
@@ -123,7 +134,7 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
       : speed({ created: records.created, elapsedMs: report.elapsedMs })
   const notes = [
     `  ${Format.plural(batches.submitted, "batch", "batches")}, ${Format.plural(report.polls, "poll")}, ${took}`,
-    ...paceNotes(report),
+    ...paceNotes(report, maxConcurrency),
     ...(heard === undefined || batches.submitted === 0 ? [] : [`  ${notificationNote(heard)}`]),
     ...(report.withoutAccessToken > 0
       ? [
@@ -146,8 +157,12 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
       ? []
       : [
           "",
-          `Stopped early: ${Format.quote(report.stopped.message).replace(/\.$/, "")}.`,
-          remedies[report.stopped.reason]
+          ...(isDone(report)
+            ? ["The run was asked to stop, and everything was done by then."]
+            : [
+                `Stopped early: ${Format.quote(report.stopped.message).replace(/\.$/, "")}.`,
+                remedies[report.stopped.reason]
+              ])
         ]),
     ...(outputFailure === undefined
       ? []
@@ -163,29 +178,36 @@ export const render = ({ examples, files, heard, outputFailure, report, run, san
   return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ...goOn, ""].join("\n")
 }
 
+/** Whether nothing is left to be done of a run that was asked to stop. */
+const isDone = ({ complete, records, stopped }: RunEvent.RunReport): boolean =>
+  stopped?.reason === "Requested" && complete && records.unresolved + records.notSubmitted === 0
+
 /** How long it took, and how many tokens a second that was. */
 const speed = ({ created, elapsedMs }: { readonly created: number; readonly elapsedMs: number }): string =>
   `${Format.elapsed(elapsedMs)}, ${Format.integer(Math.round(elapsedMs > 0 ? (created * 1000) / elapsedMs : 0))} tokens/s`
 
 /** Why the run went at the pace it did: what it was let do, and what the service did. */
-const paceNotes = ({ batches, flow }: RunEvent.RunReport): ReadonlyArray<string> => {
-  if (flow === undefined) return []
-  const { awayMs, batchSize, changes, refusals, requestsPerSecond, window } = flow
-  const most = Math.min(window?.most ?? 0, batches.submitted)
+const paceNotes = (
+  { batches, elapsedMs, flow, mostInFlight = 0, polls }: RunEvent.RunReport,
+  maxConcurrency: number
+): ReadonlyArray<string> => {
+  const { awayMs = 0, batchSize, changes = {}, refusals = 0, requestsPerSecond } = flow ?? {}
+  // What is far from the pace that there was held nothing back.
+  const isSpaced =
+    requestsPerSecond !== undefined && requestsPerSecond < (3000 * (batches.submitted + polls)) / elapsedMs
+  const bound = mostInFlight < maxConcurrency ? "" : ", as --max-concurrency says"
   const pace = [
-    ...(window === undefined || most === 0
-      ? []
-      : [
-          `up to ${Format.plural(most, "batch", "batches")} in flight${window.last < most ? `, ${Format.integer(window.last)} at the end` : ""}`
-        ]),
+    ...(mostInFlight === 0 ? [] : [`up to ${Format.plural(mostInFlight, "batch", "batches")} in flight${bound}`]),
     ...(batchSize === undefined ? [] : [`batches of up to ${Format.plural(batchSize, "record")} at the end`]),
-    ...(requestsPerSecond === undefined ? [] : [`spaced to ${Format.rate(requestsPerSecond)} requests/s at the end`]),
+    ...(isSpaced ? [`spaced to ${Format.rate(requestsPerSecond)} requests/s at the end`] : []),
     ...(changes.PollTimeout === undefined ? [] : ["no more than are done well before --poll-timeout"]),
     ...(changes.MaxRequests === undefined ? [] : ["no more requests/s than --max-requests-per-second"])
   ]
   const service = [
-    ...(changes.QueueFull === undefined ? [] : [`the service's queue was full ${Format.times(changes.QueueFull)}`]),
-    ...(changes.TooFast === undefined ? [] : [`requests came too fast ${Format.times(changes.TooFast)}`]),
+    ...(changes.QueueFull === undefined ? [] : [`the service's queue seemed full ${Format.times(changes.QueueFull)}`]),
+    ...(changes.TooFast === undefined ? [] : [`requests seemed to come too fast ${Format.times(changes.TooFast)}`]),
+    ...(changes.Whims === undefined ? [] : ["it refused some calls whatever was done"]),
+    ...(changes.Paused === undefined ? [] : [`it asked to wait ${Format.times(changes.Paused)}`]),
     ...(refusals === 0 ? [] : [`${Format.plural(refusals, "create call")} refused and made again`]),
     ...(changes.Drift === undefined ? [] : [`the service became slower or faster ${Format.times(changes.Drift)}`]),
     ...(awayMs === 0 ? [] : [`the service was away for ${Format.elapsed(awayMs)}`])

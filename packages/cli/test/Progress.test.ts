@@ -201,6 +201,10 @@ describe("Progress", () => {
     assert.include(narrow, "18 requests/s")
     assert.notInclude(narrow, "in flight")
     assert.include(Progress.line({ ...snapshot, state: { ...state, awaySince: 988_000 } }, 60), "service away 0:12")
+    const paused = { ...snapshot, state: { ...state, pausedUntil: 1_090_000 } }
+    assert.include(Progress.line(paused, 80), "to wait 1:30 as the service asks")
+    assert.notInclude(Progress.line(paused), "left")
+    assert.include(Progress.line({ ...paused, now: 1_090_000 }), "left")
   })
 
   it("calls nothing lost that may have been created", () => {
@@ -236,6 +240,10 @@ describe("Progress", () => {
         [3, "QueueFull"],
         [4, "QueueFull"],
         [5, "RoomAgain"],
+        [6, "Whims"],
+        [7, "Paused", 18],
+        [8, "Paused"],
+        [9, "Whims"],
         [10, "Away"],
         [22.5, "Back"],
         [30, "Away"],
@@ -249,13 +257,16 @@ describe("Progress", () => {
         at: seconds * 1000,
         reason,
         window: 57,
-        ...(requestsPerSecond === undefined ? undefined : { requestsPerSecond })
+        ...(requestsPerSecond === undefined ? undefined : { requestsPerSecond }),
+        ...(reason === "Paused" ? { pause: 90_000 } : undefined)
       })
       return text === undefined ? [] : [text]
     })
     assert.deepStrictEqual(said, [
-      "requests come too fast for the service: they are spaced from here on (18 a second for now)",
-      "the service's queue is full: fewer batches in flight from here on (57 for now)",
+      "requests seem to come too fast for the service: they are spaced from here on (18 a second for now)",
+      "the service's queue seems full: fewer batches in flight from here on (57 for now)",
+      "the service refuses some calls whatever is done: no longer slower for that",
+      "the service asks to wait 1m 30s",
       "the service does not answer: waiting until it is back",
       "the service answers again, after 12.5s",
       "the service does not answer: waiting until it is back",

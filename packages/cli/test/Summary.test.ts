@@ -110,8 +110,15 @@ describe("Summary", () => {
   it("says why the run went at the pace it did, where anything was learned", () => {
     const batches = { submitted: 300, succeeded: 300, failed: 0, unresolved: 0 }
     const flow = { refusals: 0, changes: {}, awayMs: 0 }
-    const notes = (changes: Partial<RunEvent.FlowReport>, more: Partial<RunReport.RunReport> = {}) =>
-      render({ report: { ...report, batches, ...more, flow: { ...flow, ...changes } } })
+    const notes = (
+      changes: Partial<RunEvent.FlowReport>,
+      more: Partial<RunReport.RunReport> = {},
+      content: Partial<Summary.Content> = {}
+    ) =>
+      render({
+        report: { ...report, batches, elapsedMs: 30_000, mostInFlight: 41, ...more, flow: { ...flow, ...changes } },
+        ...content
+      })
         .split("\n")
         .filter((line) => /in flight|service|refused|too fast|spaced/.test(line))
     const window = { last: 40, least: 16, most: 64 }
@@ -125,22 +132,34 @@ describe("Summary", () => {
         awayMs: 62_000
       }),
       [
-        "  up to 64 batches in flight, 40 at the end; batches of up to 2,000 records at the end; spaced to 18 requests/s at the end; no more than are done well before --poll-timeout",
-        "  the service's queue was full 3 times; requests came too fast once; 14 create calls refused and made again; the service became slower or faster twice; the service was away for 1m 02s"
+        "  up to 41 batches in flight; batches of up to 2,000 records at the end; spaced to 18 requests/s at the end; no more than are done well before --poll-timeout",
+        "  the service's queue seemed full 3 times; requests seemed to come too fast once; 14 create calls refused and made again; the service became slower or faster twice; the service was away for 1m 02s"
       ]
     )
-    assert.deepStrictEqual(notes({ window: { last: 64, least: 64, most: 64 }, changes: { ResultsCome: 1 } }), [
-      "  up to 64 batches in flight"
-    ])
-    // No more than there were.
-    assert.deepStrictEqual(notes({ window }, { batches: { ...batches, submitted: 20 } }), [
-      "  up to 20 batches in flight"
-    ])
-    assert.deepStrictEqual(notes({ refusals: 1 }), ["  1 create call refused and made again"])
+    const inFlight = "  up to 41 batches in flight"
+    assert.deepStrictEqual(notes({ window, changes: { ResultsCome: 1 } }), [inFlight])
+    // So much closer than they came that it held nothing back.
+    assert.deepStrictEqual(notes({ window, requestsPerSecond: 329 }), [inFlight])
+    assert.deepStrictEqual(notes({ refusals: 1 }, { mostInFlight: 0 }), ["  1 create call refused and made again"])
     assert.deepStrictEqual(notes({ window, changes: { MaxRequests: 1 } }), [
-      "  up to 64 batches in flight, 40 at the end; no more requests/s than --max-requests-per-second"
+      `${inFlight}; no more requests/s than --max-requests-per-second`
+    ])
+    assert.deepStrictEqual(notes({}, {}, { maxConcurrency: 41 }), [`${inFlight}, as --max-concurrency says`])
+    assert.deepStrictEqual(notes({}, {}, { maxConcurrency: 42 }), [inFlight])
+    assert.deepStrictEqual(notes({ changes: { Whims: 1, Paused: 2 } }, { mostInFlight: 0 }), [
+      "  it refused some calls whatever was done; it asked to wait twice"
     ])
     assert.notInclude(render(), "in flight")
+  })
+
+  it("says of a run that was asked to stop whether anything is left to be done", () => {
+    const stopped = { reason: "Requested", message: "the run was asked to stop" } as const
+    const done = render({ report: { ...report, stopped } })
+    assert.include(done, "everything was done by then")
+    assert.notInclude(done, "Stopped early")
+    const records = { ...report.records, notSubmitted: 1 }
+    assert.include(render({ report: { ...report, records, stopped } }), "Stopped early")
+    assert.include(render({ report: { ...report, complete: false, stopped } }), "Stopped early")
   })
 
   it("says of a run that was gone on with how fast its last leg was, and of the whole only how long ago it began", () => {

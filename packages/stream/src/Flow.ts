@@ -248,14 +248,23 @@ export const make = Effect.fnUntraced(function* (
     if (size.size !== before.size) tell("BatchSize")
   }
 
-  const tell = (reason: FlowChanged["reason"]) =>
+  /** Says that the service has asked to wait, once for all calls that it has said so to. */
+  let pausedUntil = 0
+  const refusedFor = (retryAfter: number | undefined, at: number) => {
+    if (retryAfter === undefined || retryAfter < longPause || at + retryAfter < pausedUntil + longPause) return
+    pausedUntil = at + retryAfter
+    tell("Paused", { pause: retryAfter })
+  }
+
+  const tell = (reason: FlowChanged["reason"], more?: Pick<FlowChanged, "pause">) =>
     settings.changed({
       _tag: "FlowChanged",
       at: clock.currentTimeMillisUnsafe(),
       reason,
       window: FlowLaw.windowOf(law),
       ...(law.pace.spacing > 0 ? { requestsPerSecond: round(1000 / law.pace.spacing) } : undefined),
-      ...(auto ? { batchSize: size.size } : undefined)
+      ...(auto ? { batchSize: size.size } : undefined),
+      ...more
     })
 
   // The timer: asleep until the next who waits is due, or until somebody is due before that.
@@ -401,6 +410,7 @@ export const make = Effect.fnUntraced(function* (
           ticket = hold({ requestId: lastId, taken: at, held: law.held, records, ours: true })
         } else if (answer.failure._tag === "RateLimited") {
           observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
+          refusedFor(answer.failure.retryAfter, at)
         } else {
           const timedOut = answer.failure._tag === "RequestTimeout"
           observe({ _tag: "Lost", timedOut })
@@ -451,6 +461,7 @@ export const make = Effect.fnUntraced(function* (
         const retryAfter = refused ? (answer.failure as AuthleteError.RateLimited).retryAfter : undefined
         if (Result.isSuccess(answer) || !Outage.isAway(answer.failure)) {
           observe({ _tag: "Polled", at, sent, refused, retryAfter })
+          refusedFor(retryAfter, at)
         }
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
@@ -514,6 +525,9 @@ const remove = <A>(all: Array<A>, one: A): void => {
   const index = all.indexOf(one)
   if (index >= 0) all.splice(index, 1)
 }
+
+/** Milliseconds that the service may ask to wait without its being said. */
+const longPause = 5000
 
 /** As many batches that have ended are remembered, lest a late notification of one be taken for one of another. */
 const remembered = 1024

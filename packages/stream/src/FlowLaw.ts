@@ -136,6 +136,7 @@ export const wantsPoll = (state: State): boolean => state.doubt !== undefined
 /** Why the state after an observation is another pace than the one before; `undefined` where it is the same. */
 export const decision = (before: State, after: State): Reason | undefined => {
   if (after.trial !== undefined && before.trial === undefined) return "Trial"
+  if (after.trial === undefined && before.trial !== undefined && after.whims.share > 0) return "Whims"
   if (after.pace.cuts !== before.pace.cuts) return "TooFast"
   if (after.window.cuts !== before.window.cuts) return "QueueFull"
   return windowOf(after) === windowOf(before) ? undefined : after.window.reason

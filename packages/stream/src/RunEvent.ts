@@ -203,6 +203,10 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
     "RoomAgain",
     /** Requests came too fast for the service. */
     "TooFast",
+    /** It refuses some whatever is done: so many are no longer taken for a full queue, or for coming too fast. */
+    "Whims",
+    /** It has asked to wait for a while, of at least five seconds. */
+    "Paused",
     /** As many as are done in half the poll timeout, which became fewer or more. */
     "PollTimeout",
     /** Requests have to wait, lest they be more a second than was allowed. Told once a leg. */
@@ -221,7 +225,9 @@ export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
   /** Requests are spaced to be no more than this; absent where they are not. */
   requestsPerSecond: Schema.optionalKey(Schema.Number),
   /** Most records of a batch, where that is found out. */
-  batchSize: Schema.optionalKey(Schema.Int)
+  batchSize: Schema.optionalKey(Schema.Int),
+  /** Milliseconds that the service has asked to wait from now on. */
+  pause: Schema.optionalKey(Millis)
 })
 export interface FlowChanged extends Schema.Schema.Type<typeof FlowChanged> {}
 
@@ -363,6 +369,8 @@ export const RunReport = Schema.Struct({
   polls: Schema.Int,
   /** Absent where the pace was given, or nothing was learned of it. */
   flow: Schema.optionalKey(FlowReport),
+  /** Most batches with the service at once, as far as the run knew. Absent in reports from before it was counted. */
+  mostInFlight: Schema.optionalKey(Schema.Int),
   /** From its first event to its last, with the time between its legs. */
   elapsedMs: Millis,
   /**

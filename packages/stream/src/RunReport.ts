@@ -21,6 +21,7 @@ export const fromState = (state: RunState, now: number): RunReport => {
     ...(state.resolution === undefined ? undefined : { resolution: state.resolution }),
     polls: state.polls,
     ...(flow === undefined ? undefined : { flow }),
+    mostInFlight: state.mostAtService,
     elapsedMs: now - state.startedAt,
     ...(state.legs > 1
       ? {

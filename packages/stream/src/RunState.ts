@@ -16,6 +16,8 @@ export interface RunState {
   readonly inFlight: number
   /** Those of them that the service has taken. */
   readonly atService: number
+  /** Most that were at once. */
+  readonly mostAtService: number
   /** Their records, and those of halves whose turn has not come: what was read and has not ended. */
   readonly recordsInFlight: number
   readonly withoutAccessToken: number
@@ -34,6 +36,8 @@ export interface RunState {
   readonly window: number | undefined
   /** Since when the service does not answer, in milliseconds since the Unix epoch. */
   readonly awaySince: number | undefined
+  /** Until when the service has asked to wait, in milliseconds since the Unix epoch. */
+  readonly pausedUntil: number
   /** What was found out about the pace. Its `awayMs` is without the time since `awaySince`. */
   readonly flow: FlowReport | undefined
   /** How far the input has been cut into batches, in bytes. */
@@ -51,6 +55,7 @@ export const initial: RunState = {
   batches: { submitted: 0, succeeded: 0, failed: 0, unresolved: 0 },
   inFlight: 0,
   atService: 0,
+  mostAtService: 0,
   recordsInFlight: 0,
   withoutAccessToken: 0,
   possiblyTwice: 0,
@@ -62,6 +67,7 @@ export const initial: RunState = {
   resolution: undefined,
   window: undefined,
   awaySince: undefined,
+  pausedUntil: 0,
   flow: undefined,
   bytes: 0,
   stopped: undefined
@@ -102,6 +108,12 @@ const end = (
   longest: Math.max(state.longest, event.elapsed ?? 0)
 })
 
+/** More batches are with the service. */
+const taken = (state: RunState, more: number): Pick<RunState, "atService" | "mostAtService"> => {
+  const atService = state.atService + more
+  return { atService, mostAtService: Math.max(state.mostAtService, atService) }
+}
+
 /** A batch that was to resolve another one ends. Its records were unresolved and not in flight. */
 const endResolving = (state: RunState, event: BatchEnd, records: Partial<RecordCounts>): RunState =>
   end(state, { ...event, records: 0 }, records, {})
@@ -126,7 +138,8 @@ export const flowAt = ({ awaySince, flow }: RunState, now: number): FlowReport |
 /** Without what is so in one leg only. */
 const withoutSpacing = ({ requestsPerSecond: _, ...flow }: FlowReport): FlowReport => flow
 
-const changed = (state: RunState, { at, batchSize, reason, requestsPerSecond, window }: FlowChanged): RunState => {
+const changed = (state: RunState, event: FlowChanged): RunState => {
+  const { at, batchSize, pause = 0, reason, requestsPerSecond, window } = event
   const isBack = reason === "Back"
   const before = (isBack ? flowAt(state, at) : state.flow) ?? noFlow
   const { least, most } = before.window ?? { least: window, most: window }
@@ -134,6 +147,7 @@ const changed = (state: RunState, { at, batchSize, reason, requestsPerSecond, wi
     ...state,
     window,
     awaySince: isBack ? undefined : (state.awaySince ?? (reason === "Away" ? at : undefined)),
+    pausedUntil: Math.max(state.pausedUntil, at + pause),
     flow: {
       ...withoutSpacing(before),
       window: { last: window, least: Math.min(window, least), most: Math.max(window, most) },
@@ -195,7 +209,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
         ...state,
         inFlight: state.inFlight + 1,
         // Only what has been taken is unresolved and can be asked after.
-        atService: state.atService + (from === "unresolved" ? 1 : 0),
+        ...taken(state, from === "unresolved" ? 1 : 0),
         recordsInFlight: state.recordsInFlight + records,
         records: add(state.records, { [from]: -records }),
         batches: from === "unresolved" ? add(state.batches, { submitted: -1, unresolved: -1 }) : state.batches
@@ -209,7 +223,7 @@ export const step = (state: RunState, event: RunEvent): RunState => {
     case "BatchAttempted":
       return state
     case "BatchAccepted":
-      return { ...state, atService: state.atService + 1 }
+      return { ...state, ...taken(state, 1) }
     case "FlowChanged":
       return changed(state, event)
     case "BatchSplit":

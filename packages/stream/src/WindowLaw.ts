@@ -43,6 +43,8 @@ export type Reason =
   | "RoomAgain"
   /** It is not about how many. */
   | "TooFast"
+  /** Nor about how fast. */
+  | "Whims"
   /** As many as are done in half the poll timeout, which became fewer or more. */
   | "PollTimeout"
   /** The service answers differently from before. */

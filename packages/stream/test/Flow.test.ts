@@ -683,6 +683,21 @@ describe("a notification", () => {
     }).pipe(Effect.provide(Notifications.layer))
   )
 
+  it.effect("or not, a pause that the service asks for is told, once for all calls that it asks it of", () =>
+    Effect.gen(function* () {
+      const model = working({
+        time: 3000,
+        refusing: () => (model.calls.length < 8 ? new RateLimited({ status: 429, retryAfter: 30_000 }) : undefined)
+      })
+      const { events, exitCode } = yield* inTime(run(lines(40), model.against, { batchSize: 1, concurrency: 8 }))
+      assert.strictEqual(exitCode, 0)
+      const pauses = changes(events).filter(({ reason }) => reason === "Paused")
+      assert.isAtLeast(pauses.length, 1)
+      for (const { pause } of pauses) assert.strictEqual(pause, 30_000)
+      for (const [i, { at }] of pauses.entries()) assert.isTrue(i === 0 || at - pauses[i - 1]!.at >= 5000)
+    })
+  )
+
   it.effect("of a batch that is being asked after waits as long as the service asks for then", () =>
     Effect.gen(function* () {
       const polls: Array<number> = []

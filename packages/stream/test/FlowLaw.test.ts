@@ -639,6 +639,7 @@ describe("FlowLaw", () => {
       const before = { ...law, whims, pace: accepted }
       let trying = fold(refuse(before, 1000), pollAt(1010, polls))
       assert.isDefined(trying.trial)
+      assert.strictEqual(FlowLaw.decision(before, trying), "Trial")
       assert.strictEqual(FlowLaw.windowOf(trying), WindowLaw.usual)
       assert.strictEqual(trying.pace.spacing, 0)
       const { pace, window } = trying.trial!
@@ -655,6 +656,26 @@ describe("FlowLaw", () => {
       assert.strictEqual(FlowLaw.decision(last, trying), polls ? "TooFast" : "QueueFull")
       assert.isFalse(FlowLaw.wantsPoll(trying))
     }
+  })
+
+  it("says of a trial that it begins, and what it has shown", () => {
+    const law = take(FlowLaw.initial(bounds, 0), 12)
+    const whims = { ...WhimLaw.initial, taken: 20, refused: 4, cuts: 4 }
+    const trying = fold(refuse({ ...law, whims }, 1000), pollAt(1010, false))
+    assert.isDefined(trying.trial)
+    let before = trying
+    let after = trying
+    for (let at = 1100; after.trial !== undefined; at += 10) {
+      before = after
+      after = fold(after, { _tag: "Ended", at, taken: { at: 0, held: 12 } }, { _tag: "Sent", at })
+      after = fold(after, { _tag: "Taken", at, sent: at })
+    }
+    assert.strictEqual(FlowLaw.decision(before, after), "Whims")
+    assert.isAbove(FlowLaw.windowOf(after), FlowLaw.windowOf(law))
+    // What was taken for granted is not acted on.
+    const refused = refuse(after, 5000)
+    assert.deepInclude(refused, { window: after.window, pace: after.pace })
+    assert.isFalse(FlowLaw.wantsPoll(refused))
   })
 
   it("asks nothing about a refusal where spacing holds requests back, or status calls are refused as well", () => {

@@ -292,7 +292,7 @@ describe("the pace of a run", () => {
         const { events } = yield* Fiber.join(running)
         const most = Math.max(...events.map((_, i) => fold(events.slice(0, i + 1)).atService))
         assert.isTrue(most > 0)
-        assert.deepInclude(fold(events), { inFlight: 0, atService: 0 })
+        assert.deepInclude(fold(events), { inFlight: 0, atService: 0, mostAtService: most })
       }
     })
   )
