@@ -4,8 +4,11 @@
  * Nothing is between requests until one was refused. From then on they are spaced, a little wider than they were accepted since the last
  * refusal, and slowly closer again: how much of it they come closer depends on how far the last refusal is away.
  *
- * **A first spacing is a guess.** There may have been a burst to spend, of which nobody knows how large it was. A guess shrinks fast, by a tenth with
- * each request, until refusals come at about the same spacing four times in a row.
+ * **A first spacing may be a guess:** where fewer than eight requests were taken before, or a status call was refused. There may have been a burst
+ * to spend, of which nobody knows how large it was. A guess shrinks fast, by a tenth with each request, until refusals come at about the same
+ * spacing, or a wider one, four times in a row.
+ *
+ * **It is tried to go faster in earnest** after 120 requests without a refusal, and after twice as many each time that this was in vain.
  *
  * Part of `FlowLaw`, which tells refusals that are a matter of how fast from those of a full queue.
  */
@@ -18,8 +21,6 @@ export interface State {
   readonly pollsCount: boolean
   /** No spaced request before. */
   readonly nextAt: number
-  /** Whether the last request had to wait for that: only then does its being taken say that they may come closer. */
-  readonly heldUp: boolean
   /** Requests taken since `countedSince`, and when the last one was. */
   readonly accepted: number
   readonly countedSince: number
@@ -42,7 +43,6 @@ export const initial = (at: number): State => ({
   spacing: 0,
   pollsCount: false,
   nextAt: -Infinity,
-  heldUp: false,
   accepted: 0,
   countedSince: at,
   lastAccepted: at,
@@ -62,13 +62,7 @@ export const isPressed = ({ interval, spacing }: State): boolean => interval < 2
 
 /** A request begins: the next one comes a while later, where requests are spaced. */
 export const sent = (state: State, at: number): State =>
-  state.spacing === 0
-    ? state
-    : {
-        ...state,
-        heldUp: at - state.nextAt < state.spacing / 2,
-        nextAt: Math.max(state.nextAt, at) + state.spacing
-      }
+  state.spacing === 0 ? state : { ...state, nextAt: Math.max(state.nextAt, at) + state.spacing }
 
 /** A request was taken; where requests are spaced, the next ones come a little closer. */
 export const accepted = (before: State, at: number): State => {
@@ -83,7 +77,7 @@ export const accepted = (before: State, at: number): State => {
           lastAccepted: at,
           interval: before.interval + (interval - before.interval) / (isSure(before) ? 32 : 4)
         }
-  if (state.spacing === 0 || !state.heldUp) return state
+  if (state.spacing === 0) return state
   // But hardly closer than they really come, or else nothing is between them when they come all at once.
   const closest = (isSure(state) ? 0.7 : 0.5) * state.interval
   return { ...state, spacing: Math.min(state.spacing, Math.max(state.spacing * (1 - closer(state)), closest)) }

@@ -4,8 +4,9 @@
  * A service may refuse now and then whatever is done: one of a few machines is overloaded, a limit is shared with others. To hand in less, or more slowly,
  * makes such refusals no rarer. So when refusals do not become rare by it, it is tried once to hand in as if there had been none:
  *
- * - Refusals become more: they had to do with it. All is as it was before the trial, and it takes half as many refusals again until the next one.
- * - They do not: they are **whims**. From then on as many are taken for granted, and only more than that count.
+ * - Refusals become more: they had to do with it. All is as it was before the trial, but that twice as fast is tried as well where requests are
+ *   spaced: under a limit, refusals of the other kind drive them apart without end. It takes half as many cuts again until the next trial.
+ * - They do not: they are **whims**. From then on as many are taken for granted, and only more than that count, until they become rare.
  *
  * What is more is told by a sum of how many were refused beyond twice the share that is taken for granted, which never falls below nothing
  * (CUSUM). A limit that is met is over it after a few requests in a row, and chance hardly ever is.

@@ -1,0 +1,118 @@
+import { PaceLaw } from "@tokenbatch/stream"
+import { assert, describe, it } from "@effect/vitest"
+
+/** Requests that are sent as soon as they may be, and taken at once; the state, and when the last one was. */
+const go = (state: PaceLaw.State, count: number, from: number) => {
+  let now = state
+  let at = from
+  for (let i = 0; i < count; i++) {
+    at = Math.max(at, PaceLaw.next(now))
+    now = PaceLaw.accepted(PaceLaw.sent(now, at), at)
+  }
+  return { state: now, at }
+}
+
+const refuse = (state: PaceLaw.State, at: number, polls = false, retryAfter?: number) =>
+  PaceLaw.refused(state, { at, polls, retryAfter })
+
+/** Spaced by so much, and more than a guess. */
+const sure = (spacing: number): PaceLaw.State => ({
+  ...refuse(go(PaceLaw.initial(0), 10, 0).state, 0),
+  spacing,
+  interval: spacing,
+  widenedTo: spacing,
+  refusedAt: spacing,
+  agreed: 9,
+  nextAt: 0
+})
+
+describe("PaceLaw", () => {
+  it("has nothing between requests until one was refused", () => {
+    const { at, state } = go(PaceLaw.initial(0), 1000, 5)
+    assert.strictEqual(at, 5)
+    assert.strictEqual(state.spacing, 0)
+    assert.isFalse(PaceLaw.isPressed(state))
+    const spaced = refuse(state, 5)
+    assert.isAbove(spaced.spacing, 0)
+    assert.isAbove(PaceLaw.next(spaced), 5)
+    assert.strictEqual(spaced.cuts, 1)
+  })
+
+  it("takes a first spacing for a guess where few were taken, or a status call was refused", () => {
+    const few = refuse(go(PaceLaw.initial(0), 3, 0).state, 0)
+    const many = refuse(go(PaceLaw.initial(0), 30, 0).state, 0)
+    const polled = refuse(go(PaceLaw.initial(0), 30, 0).state, 0, true)
+    assert.deepStrictEqual([few, many, polled].map(PaceLaw.isSure), [false, true, false])
+    assert.deepStrictEqual(
+      [few, many, polled].map(({ pollsCount }) => pollsCount),
+      [false, false, true]
+    )
+    // What came in a burst is not what comes after it: less is thought of a large one.
+    assert.approximately(few.spacing, 250 / 3, 1)
+    assert.approximately(many.spacing, 1000 / 30, 1)
+  })
+
+  it("has a guess come closer by a tenth with each request, until refusals agree", () => {
+    const guess = refuse(go(PaceLaw.initial(0), 2, 0).state, 0)
+    const closer = go(guess, 5, 0)
+    assert.approximately(closer.state.spacing, guess.spacing * 0.9 ** 5, 0.1 * guess.spacing)
+    let now = closer
+    let refusals = 0
+    for (; !PaceLaw.isSure(now.state); refusals++) now = go(refuse(now.state, now.at), 2, now.at)
+    assert.isAtMost(refusals, 6)
+    // At another one each time they say nothing.
+    now = closer
+    for (let i = 0; i < 5; i++) now = go(refuse(now.state, now.at), 10, now.at)
+    assert.isFalse(PaceLaw.isSure(now.state))
+  })
+
+  it("comes closer slowly about where the last refusal was, and in earnest after a long time", () => {
+    const { state } = go(sure(50), 100, 0)
+    assert.isAbove(state.spacing, 45)
+    const later = go(sure(50), 200, 0).state
+    assert.isBelow(later.spacing, 35)
+  })
+
+  it("takes twice as long until then when one is refused at about the same, not where few were taken", () => {
+    const first = go(sure(50), 130, 0)
+    const again = refuse(first.state, first.at)
+    assert.strictEqual(again.calm, 2 * first.state.calm)
+    assert.strictEqual(refuse(go(again, 5, first.at).state, first.at + 250).calm, again.calm)
+    // A limit that is far from where it was is another one.
+    assert.strictEqual(refuse({ ...go(again, 100, first.at).state, spacing: 10 }, 20_000).calm, first.state.calm)
+    let now = again
+    for (let i = 0; i < 20; i++) now = refuse({ ...go(now, 100, 0).state, spacing: 50, widenedTo: 50 }, 6000)
+    assert.isAtMost(now.calm, 2000)
+  })
+
+  it("widens by no more than a quarter at once, and never beyond two seconds", () => {
+    let now = sure(50)
+    for (let i = 0; i < 100; i++) {
+      const wider = refuse(go(now, 1, 1e6 * i).state, 1e6 * i + 1)
+      assert.isAtMost(wider.spacing, 1.25 * Math.max(now.spacing, now.interval) + 1e-9)
+      now = wider
+    }
+    assert.isAtMost(now.spacing, 2000)
+  })
+
+  it("waits as long as the service asks", () => {
+    assert.isAtLeast(PaceLaw.next(refuse(sure(50), 1000, false, 7000)), 8000)
+  })
+
+  it("does not come closer where it is something else that holds requests up", () => {
+    let now = sure(50)
+    for (let i = 1; i <= 200; i++) now = PaceLaw.accepted(PaceLaw.sent(now, 1000 * i), 1000 * i)
+    assert.strictEqual(now.spacing, 50)
+    assert.isFalse(PaceLaw.isPressed(now))
+  })
+
+  it("is as it was after a trial, but for what became known of status calls", () => {
+    const before = { ...sure(50), pollsCount: false }
+    const trial = { ...go(PaceLaw.unspaced(before), 20, 0).state, pollsCount: true }
+    const after = PaceLaw.restored(trial, before, 1000)
+    assert.deepInclude(after, { spacing: 50, agreed: 9, pollsCount: true, accepted: 0 })
+    assert.isAbove(PaceLaw.next(after), 1000)
+    assert.strictEqual(PaceLaw.hurried(before).spacing, 25)
+    assert.isFalse(PaceLaw.isSure(PaceLaw.doubted(before)))
+  })
+})
