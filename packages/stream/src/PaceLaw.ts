@@ -32,6 +32,8 @@ export interface State {
   readonly agreed: number
   /** As many requests are taken before it is tried to go faster in earnest. */
   readonly calm: number
+  /** Milliseconds that the service asked to wait then. */
+  readonly asked: number
   /** As wide as it became then. */
   readonly widenedTo: number
   /** How often requests were spaced wider. */
@@ -51,6 +53,7 @@ export const initial = (at: number): State => ({
   agreed: 0,
   widenedTo: 0,
   calm: shortest,
+  asked: 0,
   cuts: 0
 })
 
@@ -103,6 +106,7 @@ export const refused = (
     ...wider,
     pollsCount: state.pollsCount || polls,
     calm: calmer(state),
+    asked: retryAfter ?? 0,
     refusedAt: state.spacing,
     widenedTo: spacing,
     interval: known ? state.interval : spacing,
@@ -163,10 +167,10 @@ export const wasAway = (state: State, later: (moment: number) => number): State 
 /**
  * By which share of it the spacing shrinks: little about where the last refusal was, more beyond, and when that is long ago. It is more where
  * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused. Where it is a
- * guess, by much, until one is refused.
+ * guess, by much, until one is refused; by less where the service asked to wait then, since a refusal costs all that could have come meanwhile.
  */
 const closer = (state: State): number => {
-  if (!isSure(state)) return 0.1
+  if (!isSure(state)) return 0.1 / (1 + state.asked / (10 * state.spacing))
   const { accepted, calm, spacing, widenedTo } = state
   return accepted > calm || (calm === shortest && spacing < 0.9 * widenedTo)
     ? 0.02

@@ -99,6 +99,15 @@ describe("PaceLaw", () => {
     assert.isAtLeast(PaceLaw.next(refuse(sure(50), 1000, false, 7000)), 8000)
   })
 
+  it("has a guess come closer by less where each refusal is to be waited for", () => {
+    const guess = go(PaceLaw.initial(0), 3, 0).state
+    const shrunk = (retryAfter?: number) => {
+      const before = refuse(guess, 0, false, retryAfter)
+      return go(before, 5, 0).state.spacing / before.spacing
+    }
+    assert.isAbove(shrunk(2000), 1.2 * shrunk())
+  })
+
   it("does not come closer where it is something else that holds requests up", () => {
     let now = sure(50)
     for (let i = 1; i <= 200; i++) now = PaceLaw.accepted(PaceLaw.sent(now, 1000 * i), 1000 * i)
