@@ -27,10 +27,9 @@ export const sandbox = Command.make(
       Flag.withDescription("A file that holds the bearer to be known by (or SANDBOX_BEARER); a random one without"),
       Flag.optional
     ),
-    workers: Flags.count("workers").pipe(Flag.withDescription("Batches worked on at once"), Flag.withDefault(8)),
+    workers: Flags.count("workers").pipe(Flags.withDefault("Batches worked on at once", 8)),
     setupTime: Flags.duration("setup-time").pipe(
-      Flag.withDescription("Time before the first token of a batch"),
-      Flag.withDefault(Duration.millis(20))
+      Flags.withDefault("Time before the first token of a batch", Duration.millis(20))
     ),
     timePerToken: Flags.duration("time-per-token").pipe(
       Flag.withDescription("Time for each token"),

@@ -201,7 +201,7 @@ export const make = Effect.fnUntraced(function* (
   /** Some that ended not long ago, of which a notification may still come. */
   const endedLately = new Set<TokenBatch.RequestId>()
   /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
-  let credit = 8
+  let credit = fullCredit
   let lastId: TokenBatch.RequestId | undefined
   /** The most records of a create call that timed out, until it is known whether the service was away. */
   let timedOutWith = 0
@@ -233,10 +233,9 @@ export const make = Effect.fnUntraced(function* (
   const observe = (observation: FlowLaw.Observation): void => {
     const before = law
     law = FlowLaw.step(law, observation)
-    const reason = FlowLaw.decision(before, law)
-    if (reason === undefined) return
-    tell(reason)
     const window = FlowLaw.windowOf(law)
+    const reason = FlowLaw.decision(before, law)
+    if (reason !== undefined) tell(reason)
     // Whoever waited for a slot goes on at once.
     if (window !== FlowLaw.windowOf(before)) Effect.runSync(slots.resize(window))
   }
@@ -469,7 +468,7 @@ export const make = Effect.fnUntraced(function* (
           const aim = law.pace.pollsCount && PaceLaw.isPressed(law.pace) ? PollLaw.limitedAim : PollLaw.usualAim
           const learn = ticket.ours && !outage.wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
-          if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), 8)
+          if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), fullCredit)
           polls = PollLaw.step(polls, {
             asked,
             sent,
@@ -525,6 +524,9 @@ const remove = <A>(all: Array<A>, one: A): void => {
   const index = all.indexOf(one)
   if (index >= 0) all.splice(index, 1)
 }
+
+/** So many notifications that name no batch of ours may be wrong in a row. */
+const fullCredit = 8
 
 /** Milliseconds that the service may ask to wait without its being said. */
 const longPause = 5000

@@ -51,8 +51,8 @@ export type Reason =
   | "Drift"
 
 /** The window before there are results, and from then on. */
-export const first = 16
-export const usual = 64
+export const firstWindow = 16
+export const usualWindow = 64
 export const defaultMost = 256
 
 /** The time to a result as it was with a window. */
@@ -128,7 +128,7 @@ export interface State {
 /** Before anything was observed. */
 export const initial = (bounds: Bounds, at: number): State => ({
   bounds,
-  wanted: bounds.fixed ?? Math.min(first, mostOf(bounds)),
+  wanted: bounds.fixed ?? Math.min(firstWindow, mostOf(bounds)),
   inTime: Infinity,
   phase: { _tag: "Usual", settled: bounds.fixed !== undefined },
   sample: noSample(at),
@@ -192,7 +192,7 @@ export const unbounded = (state: State): State => {
   const { fixed } = state.bounds
   return {
     ...state,
-    wanted: fixed ?? Math.min(Math.max(usual, state.growth?.before ?? state.wanted), mostOf(state.bounds)),
+    wanted: fixed ?? Math.min(Math.max(usualWindow, state.growth?.before ?? state.wanted), mostOf(state.bounds)),
     phase: { _tag: "Usual", settled: fixed !== undefined },
     growth: undefined,
     reason: "Trial"
@@ -234,7 +234,7 @@ export const ended = (state: State, end: End): State => {
     rate: at <= taken.at ? overall : mix(state.rate, taken.held / (at - taken.at), ends),
     sample: sampled(state, at, taken),
     first:
-      state.first.count < first
+      state.first.count < firstWindow
         ? {
             count: state.first.count + 1,
             sum: state.first.sum + (at - taken.at),
@@ -283,12 +283,12 @@ const grow = (state: State, end: End): State => {
   if (end.isPressed) return state
   const { at } = end
   const { phase, sample, wanted: window } = state
-  if (window < usual && phase._tag === "Usual" && !phase.settled) {
+  if (window < usualWindow && phase._tag === "Usual" && !phase.settled) {
     // Results come: from here on, as many as are done in time.
     // Of a few, at the pace that they have shown at least: the first ones may have been quick.
     const shown = state.ends - Math.sqrt(state.ends) * 0.75
     const worth = Math.floor(((shown / Math.max(at - (state.began ?? at), 1)) * state.bounds.pollTimeout) / 2)
-    const next = Math.min(usual, Math.max(worth, window))
+    const next = Math.min(usualWindow, Math.max(worth, window))
     return next > window ? moved(state, end, next, "ResultsCome", phase) : state
   }
   if (sample.count < window * sampleShare) return state
@@ -324,7 +324,7 @@ const tried = (state: State, end: End, measured: Measured): State => {
       const before = phase.measured ?? measured
       const changed = measured.mean > 1.6 * before.mean || measured.mean < before.mean / 1.6
       if (!changed) return { ...state, sample: noSample(end.at), phase: { ...phase, measured: before } }
-      const next = Math.max(window, Math.min(usual, mostOf(state.bounds)))
+      const next = Math.max(window, Math.min(usualWindow, mostOf(state.bounds)))
       return moved(state, end, next, "Drift", { _tag: "Usual", settled: false })
     }
     case "Lower": {

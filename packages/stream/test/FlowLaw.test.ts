@@ -174,9 +174,9 @@ const always = (millis: number) => () => millis
 describe("FlowLaw", () => {
   it("begins with few: two create calls at once, one more with each that is taken, up to its first window", () => {
     let law = FlowLaw.initial(bounds, 0)
-    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.first)
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.firstWindow)
     const most: Array<number> = []
-    for (let count = 0; law.held < WindowLaw.first; count++) {
+    for (let count = 0; law.held < WindowLaw.firstWindow; count++) {
       assert.isTrue(count < 100)
       let sent = 0
       for (; FlowLaw.nextCreate(law) <= 0; sent++) law = fold(law, { _tag: "Sent", at: 0 })
@@ -185,15 +185,15 @@ describe("FlowLaw", () => {
     }
     assert.deepStrictEqual(most.slice(0, 4), [2, 3, 4, 5])
     assert.strictEqual(FlowLaw.nextCreate(law), Infinity, "and no more than the window")
-    assert.strictEqual(law.posting + law.held, WindowLaw.first)
+    assert.strictEqual(law.posting + law.held, WindowLaw.firstWindow)
   })
 
   it("takes its usual window once results come", () => {
-    let law = take(FlowLaw.initial(bounds, 0), WindowLaw.first)
-    for (let i = 1; i <= WindowLaw.first; i++) {
+    let law = take(FlowLaw.initial(bounds, 0), WindowLaw.firstWindow)
+    for (let i = 1; i <= WindowLaw.firstWindow; i++) {
       law = fold(law, { _tag: "Ended", at: 100 * i, taken: { at: 0, held: i } })
     }
-    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usual)
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usualWindow)
     assert.strictEqual(law.window.reason, "ResultsCome")
     assert.isTrue(FlowLaw.nextCreate(law) <= 1600)
   })
@@ -206,10 +206,10 @@ describe("FlowLaw", () => {
     ] as const) {
       const { law, mostHeld, reasons, took, windows } = drive({ workers, work: always(millis) }, 1000)
       assert.isTrue(
-        FlowLaw.windowOf(law) >= 3 * workers && FlowLaw.windowOf(law) <= WindowLaw.usual,
+        FlowLaw.windowOf(law) >= 3 * workers && FlowLaw.windowOf(law) <= WindowLaw.usualWindow,
         `${workers}: ${FlowLaw.windowOf(law)}`
       )
-      assert.isTrue(mostHeld <= WindowLaw.usual)
+      assert.isTrue(mostHeld <= WindowLaw.usualWindow)
       assert.isTrue(
         windows.slice(1).every((window) => window >= 2 * workers),
         "and loses nothing by trying"
@@ -223,10 +223,10 @@ describe("FlowLaw", () => {
   it("finds that there is room, and goes no further than its bound", () => {
     const habits: Habits = { workers: 200, work: always(1000) }
     const { law, took } = drive(habits, 3000)
-    assert.isTrue(FlowLaw.windowOf(law) > 1.5 * WindowLaw.usual, String(FlowLaw.windowOf(law)))
+    assert.isTrue(FlowLaw.windowOf(law) > 1.5 * WindowLaw.usualWindow, String(FlowLaw.windowOf(law)))
     assert.isTrue(FlowLaw.windowOf(law) <= WindowLaw.defaultMost)
     // Faster than its usual window would do it.
-    assert.isTrue(took < (3000 / WindowLaw.usual) * 1000)
+    assert.isTrue(took < (3000 / WindowLaw.usualWindow) * 1000)
     const bounded = drive(habits, 1000, { ...bounds, most: 80 })
     assert.isTrue(bounded.mostHeld <= 80 && bounded.windows.every((window) => window <= 80))
     const narrow = drive(habits, 100, { ...bounds, most: 3 })
@@ -280,8 +280,8 @@ describe("FlowLaw", () => {
       assert.isFalse(FlowLaw.wantsPoll(law))
       assert.strictEqual(FlowLaw.decision(old, law), "QueueFull")
       assert.strictEqual(law.pace.spacing, 0)
-      assert.isTrue(FlowLaw.windowOf(law) < WindowLaw.first || FlowLaw.windowOf(law) < held)
-      assert.isTrue(FlowLaw.windowOf(law) >= Math.min(0.8 * held, WindowLaw.first))
+      assert.isTrue(FlowLaw.windowOf(law) < WindowLaw.firstWindow || FlowLaw.windowOf(law) < held)
+      assert.isTrue(FlowLaw.windowOf(law) >= Math.min(0.8 * held, WindowLaw.firstWindow))
     })
 
     it("with a status call that is refused: too fast, and requests are spaced", () => {
@@ -413,7 +413,7 @@ describe("FlowLaw", () => {
         waits.push(next - at)
         at = next
         assert.strictEqual(law.pace.spacing, 0)
-        assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.first)
+        assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.firstWindow)
       }
       assert.isTrue(waits[0]! > 0 && waits[0]! < 2000, String(waits[0]))
       for (const [i, wait] of waits.entries()) assert.isTrue(i === 0 || wait >= waits[i - 1]!)
@@ -545,7 +545,7 @@ describe("FlowLaw", () => {
       law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at })
     }
     assert.isFalse(PaceLaw.isPressed(law.pace))
-    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usual)
+    assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usualWindow)
   })
 
   it("gives the service as many again, when they are done in half the poll timeout", () => {
@@ -640,7 +640,7 @@ describe("FlowLaw", () => {
       let trying = fold(refuse(before, 1000), pollAt(1010, polls))
       assert.isDefined(trying.trial)
       assert.strictEqual(FlowLaw.decision(before, trying), "Trial")
-      assert.strictEqual(FlowLaw.windowOf(trying), WindowLaw.usual)
+      assert.strictEqual(FlowLaw.windowOf(trying), WindowLaw.usualWindow)
       assert.strictEqual(trying.pace.spacing, 0)
       const { pace, window } = trying.trial!
       let refused = 0
