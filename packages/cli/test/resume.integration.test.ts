@@ -180,7 +180,10 @@ describe("what a run does not go on with", () => {
 
     const first = start(["resume", runDir, "--json", "--settle-time", "1s"], { env: box.env })
     await first.seen("RunResumed")
+    // Lest it be done before the other one has begun.
+    first.child.kill("SIGSTOP")
     const second = await run(["resume", runDir], { env: box.env })
+    first.child.kill("SIGCONT")
     assert.strictEqual(second.code, 2)
     assert.include(second.stderr, `in use by process ${first.child.pid}`)
     assert.strictEqual((await first.ended).code, 0)
