@@ -42,7 +42,7 @@ const most = 0.5
 /** Requests that are taken in a trial. */
 const enough = 32
 
-/** Requests that the share is made of. */
+/** Requests that tell what the share is lately. */
 const memory = 500
 
 /** A request was taken. */
@@ -90,7 +90,7 @@ export const begun = ({ needed, refused, taken }: State): State => {
 /** Whether a trial has shown that refusals are whims. */
 export const isShown = (state: State): boolean => isWhim(state) && state.taken >= enough
 
-/** A trial has shown it. */
+/** A trial has shown that they are: the next one is not far, where there come to be more. */
 export const granted = (state: State): State => ({ ...counting(state), needed: initial.needed })
 
 /** Another trial of the same begins. */
