@@ -58,7 +58,12 @@ export type Observation =
     }
 
 /** Why something changed. */
-export type Reason = WindowLaw.Reason
+export type Reason =
+  | WindowLaw.Reason
+  /** It is not about how many: requests came too fast. */
+  | "TooFast"
+  /** Nor about how fast: so many are refused whatever is done. */
+  | "Whims"
 
 /** What is known. */
 export interface State {

@@ -30,12 +30,11 @@ export interface State {
   /** As wide as it was when one was refused last, and how often in a row that was about the same. */
   readonly refusedAt: number
   readonly agreed: number
+  /** As wide as it became then, and how many milliseconds the service asked to wait. */
+  readonly widenedTo: number
+  readonly asked: number
   /** As many requests are taken before it is tried to go faster in earnest. */
   readonly calm: number
-  /** Milliseconds that the service asked to wait then. */
-  readonly asked: number
-  /** As wide as it became then. */
-  readonly widenedTo: number
   /** How often requests were spaced wider. */
   readonly cuts: number
 }
@@ -52,8 +51,8 @@ export const initial = (at: number): State => ({
   refusedAt: 0,
   agreed: 0,
   widenedTo: 0,
-  calm: shortest,
   asked: 0,
+  calm: shortest,
   cuts: 0
 })
 
@@ -165,7 +164,8 @@ export const wasAway = (state: State, later: (moment: number) => number): State 
 })
 
 /**
- * By which share of it the spacing shrinks: little about where the last refusal was, more beyond, and when that is long ago. It is more where
+ * By which share of it the spacing shrinks: little about where the last refusal was, more when that is long ago, and beyond, unless it was
+ * found again that they may not come faster. It is more where
  * they are far apart, so that of two clients the slower one gains on the faster one, and not so much that many are refused. Where it is a
  * guess, by much, until one is refused; by less where the service asked to wait then, since a refusal costs all that could have come meanwhile.
  */
@@ -186,7 +186,7 @@ const certain = 4
 /** Whether the spacing is more than a guess. */
 export const isSure = ({ agreed }: State): boolean => agreed >= certain
 
-/** As many requests taken show that the last refusal was no matter of how fast, or is not any more: more of them, when that was not so. */
+/** As many requests taken show that the last refusal says nothing any more, at least and at most: see {@link calmer}. */
 const shortest = 120
 const longest = 2000
 

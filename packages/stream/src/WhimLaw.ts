@@ -22,12 +22,11 @@ export interface State {
   /** How often less was handed in, or more slowly, for one that was refused; and how often that leads to the next trial. */
   readonly cuts: number
   readonly needed: number
-  /** The share of refusals that is taken for granted, as it was when the last trial began. 0: none is. */
+  /** The share of refusals that is taken for granted, as it was when the last trial began, and refusals beyond it. 0: none is. */
   readonly share: number
-  /** What it is lately. */
-  readonly lately: number
-  /** Refusals beyond that, lately. */
   readonly excess: number
+  /** The share of refusals lately. */
+  readonly lately: number
 }
 
 /** Before anything was observed. */

@@ -41,10 +41,6 @@ export type Reason =
   /** The queue of the service was full, or has room again. */
   | "QueueFull"
   | "RoomAgain"
-  /** It is not about how many. */
-  | "TooFast"
-  /** Nor about how fast. */
-  | "Whims"
   /** As many as are done in half the poll timeout, which became fewer or more. */
   | "PollTimeout"
   /** The service answers differently from before. */
@@ -174,8 +170,7 @@ export const full = (state: State, held: number): State => {
 export const wasNotFull = (state: State): State => ({
   ...state,
   wanted: state.growth?.before ?? state.wanted,
-  growth: undefined,
-  reason: "TooFast"
+  growth: undefined
 })
 
 /**
