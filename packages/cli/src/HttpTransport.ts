@@ -5,7 +5,7 @@
 import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { WindowLaw } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
-import type * as HttpClient from "effect/http/HttpClient"
+import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Failure } from "./Failure.ts"
@@ -56,5 +56,8 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
     }),
     (agent) => Effect.promise(() => agent.destroy())
   )
-  return Layer.provide(NodeHttpClient.layerUndiciNoDispatcher, Layer.effect(NodeHttpClient.Dispatcher, dispatcher))
+  // Not `layerUndiciNoDispatcher`: that copies all services there are into a new context, for each call.
+  return Layer.effect(HttpClient.HttpClient, NodeHttpClient.makeUndici).pipe(
+    Layer.provide(Layer.effect(NodeHttpClient.Dispatcher, dispatcher))
+  )
 }

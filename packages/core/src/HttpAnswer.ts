@@ -4,8 +4,10 @@
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { RateLimited, ResultError, TransportError, UnexpectedResponse, type AuthleteError } from "./AuthleteError.ts"
@@ -32,7 +34,7 @@ const telling = [
   "cf-ray"
 ]
 
-const decodeResult = Schema.decodeUnknownEffect(ResultResponse)
+const decodeResult = Schema.decodeUnknownOption(ResultResponse)
 
 /**
  * Reads the answer to a call.
@@ -41,7 +43,7 @@ const decodeResult = Schema.decodeUnknownEffect(ResultResponse)
  */
 export const read = Effect.fnUntraced(function* <A>(
   response: HttpClientResponse.HttpClientResponse,
-  decode: (body: unknown) => Effect.Effect<A, unknown>,
+  decode: (body: unknown) => Result.Result<A, unknown>,
   secrets: () => ReadonlyArray<string>
 ): Effect.fn.Return<A, AuthleteError> {
   const { status, headers } = response
@@ -49,11 +51,11 @@ export const read = Effect.fnUntraced(function* <A>(
     const retryAfter = parseRetryAfter(headers["retry-after"], yield* Clock.currentTimeMillis)
     if (status === 429 || retryAfter !== undefined) {
       // What it says is clear. Its body is read all the same, since an answer left unread keeps its connection; but not waited for.
-      yield* Effect.timeoutOption(readBody(response), "1 second")
+      yield* Effect.timeoutOption(readBody(response, headers), "1 second")
       return yield* new RateLimited(retryAfter === undefined ? { status } : { status, retryAfter })
     }
   }
-  const body = yield* readBody(response)
+  const body = yield* readBody(response, headers)
   const unexpected = (reason: string) => {
     const hidden = secrets()
     return new UnexpectedResponse({
@@ -73,12 +75,13 @@ export const read = Effect.fnUntraced(function* <A>(
   const json = parse(body.text)
   if (status === 200) {
     if (json === undefined) return yield* unexpected(body.text === "" ? "an empty body" : "a body that is not JSON")
-    return yield* Effect.mapError(decode(json), (cause) =>
-      unexpected(typeof cause === "string" ? cause : "a body that is not as documented")
-    )
+    const decoded = decode(json)
+    if (Result.isSuccess(decoded)) return decoded.success
+    const cause = decoded.failure
+    return yield* unexpected(typeof cause === "string" ? cause : "a body that is not as documented")
   }
   if (status === 400 || status === 401 || status === 403 || status === 500) {
-    const result = yield* Effect.option(decodeResult(json))
+    const result = decodeResult(json)
     const resultCode = result._tag === "Some" ? result.value.resultCode : undefined
     if (typeof resultCode === "string" && resultCode !== "") {
       const resultMessage = result._tag === "Some" ? result.value.resultMessage : undefined
@@ -118,10 +121,10 @@ const decodeText = (bytes: Uint8Array): string => new TextDecoder().decode(bytes
 
 const brokenOff = "an answer that broke off"
 
-/** The body, up to the limit. */
-const readBody = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<Body> =>
+/** The body, up to the limit. @param headers those of the response, which some clients make anew each time that they are asked */
+const readBody = (response: HttpClientResponse.HttpClientResponse, headers: Headers.Headers): Effect.Effect<Body> =>
   // The length is of what was sent, which says nothing of what a client makes of it where it decompresses by itself.
-  Number(response.headers["content-length"]) <= maxBodySize && response.headers["content-encoding"] === undefined
+  Number(headers["content-length"]) <= maxBodySize && headers["content-encoding"] === undefined
     ? Effect.match(response.text, {
         onFailure: () => ({ text: "", broken: brokenOff }),
         onSuccess: (text) => ({ text })

@@ -55,6 +55,7 @@ import {
   type Receipt
 } from "./TokenBatch.ts"
 import { formatPath, InvalidRequest, makeCheck, toJson, type TokenCreateRequest } from "./TokenCreateRequest.ts"
+import * as TimeLimit from "./TimeLimit.ts"
 import { TokenOperationsApi } from "./TokenOperationsApi.ts"
 import { version } from "./version.ts"
 
@@ -150,18 +151,20 @@ const withTyped = (operations: Untyped): TokenOperations["Service"] => ({
     )
 })
 
-const decodeCreate = Schema.decodeUnknownEffect(CreateResponse)
-const decodeStatus = Schema.decodeUnknownEffect(StatusResponse)
+const decodeCreate = Schema.decodeUnknownResult(CreateResponse)
+const decodeStatus = Schema.decodeUnknownResult(StatusResponse)
 const isRequestId = Schema.is(RequestId)
 /** In characters. It is written down for each batch, and looked for in what was sent. */
 const maxRequestIdLength = 256
 
 const headers = { "user-agent": `tokenbatch/${version}`, accept: "application/json" }
 
-/** What all calls have in common: no span of the platform's, and no redirect. */
-const ofCalls = Context.make(HttpClient.TracerDisabledWhen, () => true).pipe(
-  Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
-)
+/** What all calls have in common: no span of the platform's, and no redirect. Added one by one: merging would copy all services that there are, for each call. */
+const ofCalls = <R>(context: Context.Context<R>) =>
+  context.pipe(
+    Context.add(HttpClient.TracerDisabledWhen, () => true),
+    Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
+  )
 
 /** Paths and queries as the `HttpApi` has them. Its derived client would encode bodies that are bytes already, and decode answers that are to be kept. */
 const paths = HttpApiClient.urlBuilder(TokenOperationsApi)
@@ -170,6 +173,7 @@ const make = Effect.gen(function* () {
   const { baseUrl, requestTimeout, serviceId } = yield* AuthleteConfig
   const credentials = yield* Credentials
   const httpClient = yield* HttpClient.HttpClient
+  const limited = yield* TimeLimit.make(requestTimeout)
 
   /** With the bearer, and once more with a fresh one after a 401. Notes each bearer that it sends: an answer may echo any of them. */
   const send = Effect.fnUntraced(function* (request: HttpClientRequest.HttpClientRequest, sent: Set<string>) {
@@ -184,50 +188,55 @@ const make = Effect.gen(function* () {
   })
 
   const call = <A>(
+    name: string,
     request: HttpClientRequest.HttpClientRequest,
     decode: (
       body: unknown,
       secrets: () => ReadonlyArray<string>,
       bearers: ReadonlySet<string>
-    ) => Effect.Effect<A, unknown>,
+    ) => Result.Result<A, unknown>,
     body?: Uint8Array
   ): Effect.Effect<A, AuthleteError> =>
     Effect.suspend(() => {
       const bearers = new Set<string>()
       const secrets = () => [...bearers, ...(body === undefined ? [] : tokenValues(body))]
-      return send(request, bearers).pipe(
+      const answer = send(request, bearers).pipe(
         Effect.mapError((error) => HttpAnswer.fromHttpClientError(error, secrets)),
         Effect.flatMap((response) => HttpAnswer.read(response, (json) => decode(json, secrets, bearers), secrets))
       )
-    }).pipe(
-      Effect.timeoutOrElse({
-        duration: requestTimeout,
-        // Whether the connection stood by then cannot be known.
-        orElse: () => new RequestTimeout({ timeout: Duration.toMillis(requestTimeout), sent: true })
-      }),
-      Effect.provideContext(ofCalls)
-    )
+      // Whether the connection stood by then cannot be known.
+      return limited(answer, () => new RequestTimeout({ timeout: Duration.toMillis(requestTimeout), sent: true }))
+    }).pipe(Effect.updateContext(ofCalls<never>), Effect.withSpan(name, undefined, { captureStackTrace: false }))
 
-  const createBatchEncoded = Effect.fn("TokenOperations.createBatch")((body: Uint8Array, options?: CreateOptions) =>
+  const creations = new Map(
+    [undefined, false, true].map((dryRun) => {
+      const url = baseUrl + paths.createBatch({ params: { serviceId }, query: { dryRun } })
+      return [dryRun, HttpClientRequest.post(url, { headers })] as const
+    })
+  )
+  const inquiry = HttpClientRequest.get("", { headers })
+
+  const createBatchEncoded = (body: Uint8Array, options?: CreateOptions) =>
     call(
-      HttpClientRequest.post(
-        baseUrl + paths.createBatch({ params: { serviceId }, query: { dryRun: options?.dryRun } }),
-        { headers, body: HttpBody.uint8Array(body, "application/json") }
+      "TokenOperations.createBatch",
+      HttpClientRequest.setBody(
+        creations.get(options?.dryRun)!,
+        HttpBody.uint8Array(body, "application/json")
       ),
       (json, _, bearers) =>
-        Effect.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
-          if (requestId == null || requestId === "") return Effect.fail("an acceptance without a requestId")
-          if (!isRequestId(requestId)) return Effect.fail("an acceptance whose requestId cannot be asked for")
+        Result.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
+          if (requestId == null || requestId === "") return Result.fail("an acceptance without a requestId")
+          if (!isRequestId(requestId)) return Result.fail("an acceptance whose requestId cannot be asked for")
           if (requestId.length > maxRequestIdLength)
-            return Effect.fail("an acceptance whose requestId is too long for one")
+            return Result.fail("an acceptance whose requestId is too long for one")
           // It will be written down, so it must not be a secret come back, as it was sent.
           if (requestId.length >= 8 && standsIn(body, requestId)) {
-            return Effect.fail("an acceptance whose requestId was a part of the request")
+            return Result.fail("an acceptance whose requestId was a part of the request")
           }
           for (const bearer of bearers) {
-            if (requestId.includes(bearer)) return Effect.fail("an acceptance whose requestId was the credential")
+            if (requestId.includes(bearer)) return Result.fail("an acceptance whose requestId was the credential")
           }
-          return Effect.succeed<Receipt>({
+          return Result.succeed<Receipt>({
             requestId,
             ...(resultCode == null ? undefined : { resultCode }),
             ...(resultMessage == null ? undefined : { resultMessage })
@@ -235,15 +244,17 @@ const make = Effect.gen(function* () {
         }),
       body
     )
-  )
 
-  const batchStatus = Effect.fn("TokenOperations.batchStatus")((tokenBatchRequestId: RequestId) =>
+  const batchStatus = (tokenBatchRequestId: RequestId) =>
     call(
-      HttpClientRequest.get(baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } }), { headers }),
+      "TokenOperations.batchStatus",
+      HttpClientRequest.setUrl(
+        inquiry,
+        baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })
+      ),
       (json, secrets) =>
-        Effect.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
+        Result.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )
-  )
 
   return TokenOperations.of(withTyped({ address: { baseUrl, serviceId }, createBatchEncoded, batchStatus }))
 })

@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as HttpClientError from "effect/http/HttpClientError"
 import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as HttpClientResponse from "effect/http/HttpClientResponse"
+import * as Result from "effect/Result"
 import { TestClock } from "effect/testing"
 import { gzipSync } from "node:zlib"
 
@@ -16,7 +17,7 @@ type Content = ConstructorParameters<typeof Response>[0]
 const answer = (status: number, content: Content = null, headers: Record<string, string> = {}) =>
   read(
     HttpClientResponse.fromWeb(request, new Response(content, { status, headers })),
-    (json) => Effect.succeed(json),
+    (json) => Result.succeed(json),
     () => [secret]
   )
 const refused = (status: number, content?: Content, headers?: Record<string, string>) =>

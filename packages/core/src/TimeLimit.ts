@@ -1,0 +1,61 @@
+/**
+ * A limit on how long an effect may take, for many effects at once that all have the same.
+ *
+ * `Effect.timeout` is a race with a sleep: two fibers and a timer for each call. Here each effect runs in one fiber, and whichever has been
+ * under way for longest is the one that a single timer waits for, since with one limit for all they come due in the order in which they began.
+ * An effect that is ended is waited for, so that whoever goes on may use again what it was given.
+ */
+import * as Clock from "effect/Clock"
+import * as Deferred from "effect/Deferred"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import type * as Scope from "effect/Scope"
+
+/** Runs an effect under the limit: once that is over the effect is interrupted, and what `onTimeout` gives is the failure. */
+export type TimeLimit = <A, E, R, E2>(effect: Effect.Effect<A, E, R>, onTimeout: () => E2) => Effect.Effect<A, E | E2, R>
+
+interface Running {
+  readonly due: number
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  isOver: boolean
+}
+
+/** A limit that holds for as long as the scope is open. */
+export const make = Effect.fnUntraced(function* (
+  limit: Duration.Duration
+): Effect.fn.Return<TimeLimit, never, Scope.Scope> {
+  const clock = yield* Clock.Clock
+  const millis = Duration.toMillis(limit)
+  const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
+  /** In the order in which they began. */
+  const running = new Set<Running>()
+  /** What the timer waits for while nothing is under way. */
+  let begun = Deferred.makeUnsafe<void>()
+
+  const endOverdue = Effect.suspend(() => {
+    for (const one of running) {
+      const left = one.due - now()
+      if (left > 0) return Effect.sleep(Math.ceil(left))
+      one.isOver = true
+      running.delete(one)
+      one.fiber.interruptUnsafe()
+    }
+    begun = Deferred.makeUnsafe<void>()
+    return Deferred.await(begun)
+  })
+  yield* Effect.forkScoped(Effect.forever(endOverdue))
+
+  return <A, E, R, E2>(effect: Effect.Effect<A, E, R>, onTimeout: () => E2) =>
+    Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
+      const one: Running = { due: now() + millis, fiber, isOver: false }
+      running.add(one)
+      fiber.addObserver(() => running.delete(one))
+      if (running.size === 1) Deferred.doneUnsafe(begun, Exit.void)
+      return Fiber.await(fiber).pipe(
+        Effect.onInterrupt(() => Fiber.interrupt(fiber)),
+        Effect.flatMap((exit): Effect.Effect<A, E | E2> => (one.isOver && Exit.hasInterrupts(exit) ? Effect.fail(onTimeout()) : exit))
+      )
+    })
+})
