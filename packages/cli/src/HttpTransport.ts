@@ -9,6 +9,7 @@ import * as HttpClient from "effect/http/HttpClient"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { Failure } from "./Failure.ts"
+import * as UndiciClient from "./UndiciClient.ts"
 
 /** The variables that name a proxy, as far as they are set. */
 const proxies = (env: NodeJS.ProcessEnv): ReadonlyArray<readonly [name: string, value: string]> =>
@@ -56,8 +57,7 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
     }),
     (agent) => Effect.promise(() => agent.destroy())
   )
-  // Not `layerUndiciNoDispatcher`: that copies all services there are into a new context, for each call.
-  return Layer.effect(HttpClient.HttpClient, NodeHttpClient.makeUndici).pipe(
+  return Layer.effect(HttpClient.HttpClient, UndiciClient.make).pipe(
     Layer.provide(Layer.effect(NodeHttpClient.Dispatcher, dispatcher))
   )
 }

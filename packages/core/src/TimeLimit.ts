@@ -14,7 +14,10 @@ import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 
 /** Runs an effect under the limit: once that is over the effect is interrupted, and what `onTimeout` gives is the failure. */
-export type TimeLimit = <A, E, R, E2>(effect: Effect.Effect<A, E, R>, onTimeout: () => E2) => Effect.Effect<A, E | E2, R>
+export type TimeLimit = <A, E, R, E2>(
+  effect: Effect.Effect<A, E, R>,
+  onTimeout: () => E2
+) => Effect.Effect<A, E | E2, R>
 
 interface Running {
   readonly due: number
@@ -55,7 +58,9 @@ export const make = Effect.fnUntraced(function* (
       if (running.size === 1) Deferred.doneUnsafe(begun, Exit.void)
       return Fiber.await(fiber).pipe(
         Effect.onInterrupt(() => Fiber.interrupt(fiber)),
-        Effect.flatMap((exit): Effect.Effect<A, E | E2> => (one.isOver && Exit.hasInterrupts(exit) ? Effect.fail(onTimeout()) : exit))
+        Effect.flatMap((exit): Effect.Effect<A, E | E2> =>
+          one.isOver && Exit.hasInterrupts(exit) ? Effect.fail(onTimeout()) : exit
+        )
       )
     })
 })

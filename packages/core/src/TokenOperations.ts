@@ -219,10 +219,7 @@ const make = Effect.gen(function* () {
   const createBatchEncoded = (body: Uint8Array, options?: CreateOptions) =>
     call(
       "TokenOperations.createBatch",
-      HttpClientRequest.setBody(
-        creations.get(options?.dryRun)!,
-        HttpBody.uint8Array(body, "application/json")
-      ),
+      HttpClientRequest.setBody(creations.get(options?.dryRun)!, HttpBody.uint8Array(body, "application/json")),
       (json, _, bearers) =>
         Result.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Result.fail("an acceptance without a requestId")
@@ -248,10 +245,7 @@ const make = Effect.gen(function* () {
   const batchStatus = (tokenBatchRequestId: RequestId) =>
     call(
       "TokenOperations.batchStatus",
-      HttpClientRequest.setUrl(
-        inquiry,
-        baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })
-      ),
+      HttpClientRequest.setUrl(inquiry, baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })),
       (json, secrets) =>
         Result.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )
