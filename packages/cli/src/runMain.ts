@@ -2,6 +2,7 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { ExitCode } from "./ExitCode.ts"
 import type { Failure } from "./Failure.ts"
@@ -31,6 +32,8 @@ export const runMain = (program: Effect.Effect<void, Failure>): void => {
       process.stderr.write(`error: ${Format.printable(error.message)}\n`)
       return ExitCode.set(error.code ?? ExitCode.badUsage)
     }),
+    // Nobody takes them.
+    Effect.provideService(References.TracerEnabled, false),
     // Standard output is for events.
     Effect.provide(Logs.layer((line) => void process.stderr.write(`${line}\n`)))
   )

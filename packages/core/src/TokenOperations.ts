@@ -39,6 +39,7 @@ import * as HttpClientRequest from "effect/http/HttpClientRequest"
 import * as Duration from "effect/Duration"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as References from "effect/References"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { AuthleteConfig } from "./AuthleteConfig.ts"
@@ -166,6 +167,14 @@ const ofCalls = <R>(context: Context.Context<R>) =>
     Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
   )
 
+/** A span around a call, where there are to be spans: an unwanted one would cost a tenth of all that a call does. */
+const traced =
+  (name: string) =>
+  <A, E>(call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+    Effect.flatMap(References.TracerEnabled, (isEnabled) =>
+      isEnabled ? Effect.withSpan(call, name, { captureStackTrace: false }) : call
+    )
+
 /** Paths and queries as the `HttpApi` has them. Its derived client would encode bodies that are bytes already, and decode answers that are to be kept. */
 const paths = HttpApiClient.urlBuilder(TokenOperationsApi)
 
@@ -206,7 +215,7 @@ const make = Effect.gen(function* () {
       )
       // Whether the connection stood by then cannot be known.
       return limited(answer, () => new RequestTimeout({ timeout: Duration.toMillis(requestTimeout), sent: true }))
-    }).pipe(Effect.updateContext(ofCalls<never>), Effect.withSpan(name, undefined, { captureStackTrace: false }))
+    }).pipe(Effect.updateContext(ofCalls<never>), traced(name))
 
   const creations = new Map(
     [undefined, false, true].map((dryRun) => {

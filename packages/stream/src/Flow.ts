@@ -13,10 +13,9 @@
 import { TokenBatch, TokenOperations, type AuthleteError } from "@tokenbatch/core"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
+import * as FiberHandle from "effect/FiberHandle"
 import * as Option from "effect/Option"
 import * as RateLimiter from "effect/persistence/RateLimiter"
 import * as Random from "effect/Random"
@@ -266,9 +265,9 @@ export const make = Effect.fnUntraced(function* (
       ...more
     })
 
-  // The timer: asleep until the next who waits is due, or until somebody is due before that.
-  let alarm = Deferred.makeUnsafe<void>()
-  let armed = Infinity
+  // The timer: asleep until the next who waits is due; begun anew where somebody is due before that.
+  let alarmAt = Infinity
+  let isAsleep = true
   const dueOf = (one: Asking, place: number) => {
     const { asked, waiting } = one
     const { delay, last, least = 0 } = waiting
@@ -341,23 +340,26 @@ export const make = Effect.fnUntraced(function* (
 
   const stir = () => {
     const next = pump()
-    if (next >= armed) return
-    armed = next
-    Deferred.doneUnsafe(alarm, Exit.void)
+    if (next >= alarmAt) return
+    alarmAt = next
+    if (isAsleep) beginAlarm(alarm)
   }
 
-  yield* Effect.forkScoped(
-    Effect.gen(function* () {
-      for (;;) {
-        alarm = Deferred.makeUnsafe()
-        armed = Infinity
+  const beginAlarm = yield* FiberHandle.makeRuntime<never>()
+  const alarm = Effect.forever(
+    Effect.andThen(
+      Effect.suspend(() => {
+        isAsleep = true
+        return alarmAt === Infinity ? Effect.never : Effect.sleep(Math.max(Math.ceil(alarmAt - now()), 1))
+      }),
+      Effect.sync(() => {
+        isAsleep = false
+        alarmAt = Infinity
         // Whom it wakes may go on at once, and somebody be due before what it gives.
-        armed = Math.min(pump(), armed)
-        const wait = Deferred.await(alarm)
-        yield* armed === Infinity ? wait : Effect.raceFirst(wait, Effect.sleep(Math.max(Math.ceil(armed - now()), 1)))
-      }
-    }).pipe(Effect.catchCause(settings.died))
-  )
+        alarmAt = Math.min(pump(), alarmAt)
+      })
+    )
+  ).pipe(Effect.catchCause(settings.died))
 
   const hold = (ticket: Ticket): Ticket => {
     atService.set(ticket.requestId, { ticket, named: false, guessed: false, again: false })
