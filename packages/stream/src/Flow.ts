@@ -158,7 +158,8 @@ interface Asking {
   readonly asked: PollLaw.Asked
   readonly jitter: number
   /** When its own time comes, by what was known of results then. */
-  own: { readonly due: number; readonly by: PollLaw.State } | undefined
+  due: number
+  dueBy: PollLaw.State | undefined
   /** Whether nobody has woken it yet. */
   isWaiting: boolean
   readonly resume: (turn: Turn) => void
@@ -274,11 +275,11 @@ export const make = Effect.fnUntraced(function* (
     if (delay !== undefined) return last + Math.max(delay, least)
     if (!PollLaw.isKnown(polls)) return Math.max(PollLaw.due(polls, asked, place, calls), last + least)
     // Whatever happens, all who wait are looked at: not to be reckoned anew for each of them, each time.
-    if (one.own?.by !== polls) {
-      const due = PollLaw.due(polls, asked, place, calls) + one.jitter * PollLaw.spread(polls, asked)
-      one.own = { due, by: polls }
+    if (one.dueBy !== polls) {
+      one.due = PollLaw.due(polls, asked, place, calls) + one.jitter * PollLaw.spread(polls, asked)
+      one.dueBy = polls
     }
-    return Math.max(one.own.due, last + least)
+    return Math.max(one.due, last + least)
   }
 
   /** Wakes whoever may go on now, and gives the moment at which the next may. */
@@ -438,7 +439,8 @@ export const make = Effect.fnUntraced(function* (
           waiting,
           asked: askedOf(waiting),
           jitter: random.nextDoubleUnsafe() * 2 - 1,
-          own: undefined,
+          due: 0,
+          dueBy: undefined,
           isWaiting: true,
           resume: (turn) => resume(Effect.succeed(turn))
         }
