@@ -6,11 +6,11 @@
  * An effect that is ended is waited for, so that whoever goes on may use again what it was given.
  */
 import * as Clock from "effect/Clock"
-import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as FiberHandle from "effect/FiberHandle"
 import type * as Scope from "effect/Scope"
 
 /** Runs an effect under the limit: once that is over the effect is interrupted, and what `onTimeout` gives is the failure. */
@@ -34,28 +34,35 @@ export const make = Effect.fnUntraced(function* (
   const now = () => Number(clock.monotonicTimeNanosUnsafe()) / 1e6
   /** In the order in which they began. */
   const running = new Set<Running>()
-  /** What the timer waits for while nothing is under way. */
-  let begun = Deferred.makeUnsafe<void>()
+  const beginTimer = yield* FiberHandle.makeRuntime<never>()
+  let timer: Fiber.Fiber<void> | undefined
 
-  const endOverdue = Effect.suspend(() => {
+  const endOverdue: Effect.Effect<void> = Effect.suspend(() => {
     for (const one of running) {
+      if (one.isOver) continue
       const left = one.due - now()
-      if (left > 0) return Effect.sleep(Math.ceil(left))
+      if (left > 0) return Effect.andThen(Effect.sleep(Math.ceil(left)), endOverdue)
       one.isOver = true
-      running.delete(one)
       one.fiber.interruptUnsafe()
     }
-    begun = Deferred.makeUnsafe<void>()
-    return Deferred.await(begun)
+    return Effect.void
   })
-  yield* Effect.forkScoped(Effect.forever(endOverdue))
+
+  const begin = (fiber: Fiber.Fiber<unknown, unknown>): Running => {
+    const one = { due: now() + millis, fiber, isOver: false }
+    running.add(one)
+    if (running.size === 1) timer = beginTimer(endOverdue)
+    fiber.addObserver(() => {
+      running.delete(one)
+      // A timer that nobody needs would keep the process from ending.
+      if (running.size === 0) timer?.interruptUnsafe()
+    })
+    return one
+  }
 
   return <A, E, R, E2>(effect: Effect.Effect<A, E, R>, onTimeout: () => E2) =>
     Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
-      const one: Running = { due: now() + millis, fiber, isOver: false }
-      running.add(one)
-      fiber.addObserver(() => running.delete(one))
-      if (running.size === 1) Deferred.doneUnsafe(begun, Exit.void)
+      const one = begin(fiber)
       return Fiber.await(fiber).pipe(
         Effect.onInterrupt(() => Fiber.interrupt(fiber)),
         Effect.flatMap((exit): Effect.Effect<A, E | E2> =>
