@@ -198,7 +198,7 @@ const make = Effect.gen(function* () {
 
   const call = <A>(
     name: string,
-    request: HttpClientRequest.HttpClientRequest,
+    request: () => HttpClientRequest.HttpClientRequest,
     decode: (
       body: unknown,
       secrets: () => ReadonlyArray<string>,
@@ -209,7 +209,7 @@ const make = Effect.gen(function* () {
     Effect.suspend(() => {
       const bearers = new Set<string>()
       const secrets = () => [...bearers, ...(body === undefined ? [] : tokenValues(body))]
-      const answer = send(request, bearers).pipe(
+      const answer = send(request(), bearers).pipe(
         Effect.mapError((error) => HttpAnswer.fromHttpClientError(error, secrets)),
         Effect.flatMap((response) => HttpAnswer.read(response, (json) => decode(json, secrets, bearers), secrets))
       )
@@ -228,7 +228,7 @@ const make = Effect.gen(function* () {
   const createBatchEncoded = (body: Uint8Array, options?: CreateOptions) =>
     call(
       "TokenOperations.createBatch",
-      HttpClientRequest.setBody(creations.get(options?.dryRun)!, HttpBody.uint8Array(body, "application/json")),
+      () => HttpClientRequest.setBody(creations.get(options?.dryRun)!, HttpBody.uint8Array(body, "application/json")),
       (json, _, bearers) =>
         Result.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Result.fail("an acceptance without a requestId")
@@ -254,7 +254,8 @@ const make = Effect.gen(function* () {
   const batchStatus = (tokenBatchRequestId: RequestId) =>
     call(
       "TokenOperations.batchStatus",
-      HttpClientRequest.setUrl(inquiry, baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })),
+      () =>
+        HttpClientRequest.setUrl(inquiry, baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })),
       (json, secrets) =>
         Result.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )
