@@ -66,23 +66,23 @@ class Body {
   }
 
   /** Lets go of the connection, where the body is still to come. */
-  get abort(): Effect.Effect<void> {
+  abort(): Effect.Effect<void> {
     return Effect.sync(() => {
       if (!this.isOver) this.controller.abort(interrupted)
     })
   }
 
   /** Waits until something has come. */
-  private get change(): Effect.Effect<void> {
+  private change(): Effect.Effect<void> {
     return Effect.callback((resume) => {
       this.changed = () => resume(Effect.void)
       if (this.controller.paused) this.controller.resume()
-      return this.abort
+      return this.abort()
     })
   }
 
   /** What has come since the last time. */
-  get pull(): Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], Error> {
+  pull(): Pull.Pull<readonly [Uint8Array, ...Array<Uint8Array>], Error> {
     return Effect.suspend(() => {
       const [first, ...more] = this.chunks
       if (first !== undefined) {
@@ -91,17 +91,17 @@ class Body {
         return Effect.succeed([first, ...more] as const)
       }
       if (this.error !== undefined) return Effect.fail(this.error)
-      return this.isOver ? Cause.done() : Effect.andThen(this.change, this.pull)
+      return this.isOver ? Cause.done() : Effect.andThen(this.change(), this.pull())
     })
   }
 
   /** All of it; asked for again, it is still there. */
-  get bytes(): Effect.Effect<Uint8Array, Error> {
+  bytes(): Effect.Effect<Uint8Array, Error> {
     return Effect.suspend(() => {
       if (this.error !== undefined) return Effect.fail(this.error)
       if (!this.isOver) {
         this.most = Infinity
-        return Effect.andThen(this.change, this.bytes)
+        return Effect.andThen(this.change(), this.bytes())
       }
       if (this.chunks.length > 1) this.chunks = [Buffer.concat(this.chunks)]
       return Effect.succeed(this.chunks[0] ?? new Uint8Array())
@@ -136,13 +136,13 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
     })
 
   private as<A>(decode: (bytes: Uint8Array) => A): Effect.Effect<A, Failed> {
-    return Effect.flatMap(Effect.mapError(this.body.bytes, this.unread), (bytes) =>
+    return Effect.flatMap(Effect.mapError(this.body.bytes(), this.unread), (bytes) =>
       Effect.try({ try: () => decode(bytes), catch: this.unread })
     )
   }
 
   get text(): Effect.Effect<string, Failed> {
-    return Effect.mapBoth(this.body.bytes, { onFailure: this.unread, onSuccess: decodeText })
+    return Effect.mapBoth(this.body.bytes(), { onFailure: this.unread, onSuccess: decodeText })
   }
 
   get json(): Effect.Effect<Schema.Json, Failed> {
@@ -167,9 +167,9 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
   }
 
   get stream(): Stream.Stream<Uint8Array, Failed> {
-    return Stream.fromPull(Effect.succeed(this.body.pull)).pipe(
+    return Stream.fromPull(Effect.succeed(this.body.pull())).pipe(
       Stream.mapError(this.unread),
-      Stream.ensuring(this.body.abort)
+      Stream.ensuring(this.body.abort())
     )
   }
 
