@@ -2,7 +2,6 @@
  * How calls leave this machine: undici, with as many connections as there are batches in flight, through the proxy that the environment
  * names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`). This machine itself is not reached through a proxy.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import { WindowLaw } from "@tokenbatch/stream"
 import * as Effect from "effect/Effect"
 import * as HttpClient from "effect/http/HttpClient"
@@ -57,7 +56,5 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
     }),
     (agent) => Effect.promise(() => agent.destroy())
   )
-  return Layer.effect(HttpClient.HttpClient, UndiciClient.make).pipe(
-    Layer.provide(Layer.effect(NodeHttpClient.Dispatcher, dispatcher))
-  )
+  return Layer.effect(HttpClient.HttpClient, Effect.map(dispatcher, UndiciClient.make))
 }

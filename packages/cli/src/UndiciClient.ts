@@ -2,14 +2,14 @@
  * Effect's `HttpClient` over undici, for very many calls with small answers.
  *
  * `NodeHttpClient` does the same for whatever may be sent and read: each of its calls takes an abort controller, two promises, a stream, two
- * fibers for the body and an entry in a registry of those that nobody reads. Of a run in batches of a hundred records that was a quarter
- * of all CPU time (docs/performance.md). Here a call is one callback, and an answer that came in one piece is there when it is asked for.
+ * fibers for the body and an entry in a registry of those that nobody reads. In batches of a hundred records a run took a quarter more
+ * CPU time with it (docs/performance.md). Here a call is one callback, and an answer that came in one piece is there when it is asked for.
  *
- * - What is sent is bytes, or nothing.
- * - An answer has to be read, or the reading of it interrupted: one that nobody reads keeps its connection.
- * - Of a body that is not read yet 64 KiB are kept; then the connection is held back.
+ * - What is sent is bytes, or nothing. Nothing is upgraded, and there is no span: that is for whoever makes the call.
+ * - An answer has to be read, or the reading of it interrupted: one that nobody reads keeps its connection, whatever scope it was made in.
+ * - A body is read as a stream once, or as a whole as often as anybody likes. Of one that is not read yet 64 KiB are kept; then the connection
+ *   is held back.
  */
-import * as NodeHttpClient from "@effect/platform-node/NodeHttpClient"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Cookies from "effect/http/Cookies"
@@ -33,7 +33,7 @@ import type { Dispatcher } from "undici"
 /** In bytes: as much of a body is kept while nobody reads it. */
 const mostKept = 64 * 1024
 
-const interrupted = new Error("the call was interrupted")
+const unwanted = new Error("nobody reads on")
 
 type Failed = HttpClientError.HttpClientError
 type Fields = Parameters<NonNullable<Dispatcher.DispatchHandler["onResponseStart"]>>[2]
@@ -46,6 +46,7 @@ class Body {
   private most = mostKept
   private error: Error | undefined
   private isOver = false
+  private isStreamed = false
   private changed: (() => void) | undefined
 
   constructor(controller: Dispatcher.DispatchController) {
@@ -56,26 +57,36 @@ class Body {
     this.chunks.push(chunk)
     this.size += chunk.length
     if (this.size > this.most) this.controller.pause()
-    this.changed?.()
+    this.wake()
   }
 
   end(error?: Error): void {
     this.isOver = true
     this.error = error
-    this.changed?.()
+    this.wake()
+  }
+
+  private wake(): void {
+    const { changed } = this
+    this.changed = undefined
+    changed?.()
   }
 
   /** Lets go of the connection, where the body is still to come. */
   abort(): Effect.Effect<void> {
     return Effect.sync(() => {
-      if (!this.isOver) this.controller.abort(interrupted)
+      if (!this.isOver) this.controller.abort(unwanted)
     })
   }
 
   /** Waits until something has come. */
   private change(): Effect.Effect<void> {
     return Effect.callback((resume) => {
-      this.changed = () => resume(Effect.void)
+      const before = this.changed
+      this.changed = () => {
+        before?.()
+        resume(Effect.void)
+      }
       if (this.controller.paused) this.controller.resume()
       return this.abort()
     })
@@ -86,6 +97,7 @@ class Body {
     return Effect.suspend(() => {
       const [first, ...more] = this.chunks
       if (first !== undefined) {
+        this.isStreamed = true
         this.chunks = []
         this.size = 0
         return Effect.succeed([first, ...more] as const)
@@ -98,6 +110,7 @@ class Body {
   /** All of it; asked for again, it is still there. */
   bytes(): Effect.Effect<Uint8Array, Error> {
     return Effect.suspend(() => {
+      if (this.isStreamed) return Effect.fail(new Error("the body was read as a stream"))
       if (this.error !== undefined) return Effect.fail(this.error)
       if (!this.isOver) {
         this.most = Infinity
@@ -154,7 +167,7 @@ class Response extends Inspectable.Class implements HttpClientResponse.HttpClien
   }
 
   get urlParamsBody(): Effect.Effect<UrlParams.UrlParams, Failed> {
-    return this.as((bytes) => UrlParams.fromInput(new URLSearchParams(decodeText(bytes))))
+    return this.as((bytes) => UrlParams.fromInput(new URLSearchParams(decodeText(bytes).replace(/^\?/, "%3F"))))
   }
 
   get formData(): Effect.Effect<FormData, Failed> {
@@ -209,7 +222,6 @@ const call = (dispatcher: Dispatcher, request: HttpClientRequest.HttpClientReque
     let controller: Dispatcher.DispatchController | undefined
     let isInterrupted = false
     let answer: Body | undefined
-    let answered = () => {}
     const broken = (cause: unknown) => fail(new HttpClientError.TransportError({ request, cause }))
     try {
       dispatcher.dispatch(
@@ -227,24 +239,21 @@ const call = (dispatcher: Dispatcher, request: HttpClientRequest.HttpClientReque
           onRequestStart(started) {
             controller = started
             // It may have waited for a connection for longer than anybody waits for it.
-            if (isInterrupted) started.abort(interrupted)
+            if (isInterrupted) started.abort(unwanted)
           },
           onResponseStart(started, status, headers) {
             if (status < 200) return
             const received = (answer = new Body(started))
-            answered = () => resume(Effect.succeed(new Response(request, origin + path, status, headers, received)))
             // What came with the head is passed on right behind this, and mostly that is all.
-            process.nextTick(() => answered())
+            process.nextTick(() =>
+              resume(Effect.succeed(new Response(request, origin + path, status, headers, received)))
+            )
           },
           onResponseData: (_, chunk) => answer!.push(chunk),
-          onResponseEnd() {
-            answer!.end()
-            answered()
-          },
+          onResponseEnd: () => answer!.end(),
           onResponseError(_, error) {
             if (answer === undefined) return broken(error)
             answer.end(error)
-            answered()
           }
         }
       )
@@ -253,16 +262,13 @@ const call = (dispatcher: Dispatcher, request: HttpClientRequest.HttpClientReque
     }
     return Effect.sync(() => {
       isInterrupted = true
-      controller?.abort(interrupted)
+      controller?.abort(unwanted)
     })
   })
 
-/** A client over the dispatcher in the context. */
-export const make: Effect.Effect<HttpClient.HttpClient, never, NodeHttpClient.Dispatcher> = Effect.map(
-  NodeHttpClient.Dispatcher,
-  (dispatcher) =>
-    HttpClient.makeWith<never, never, Failed, never>(
-      Effect.flatMap((request) => call(dispatcher, request)),
-      Effect.succeed
-    )
-)
+/** A client over a dispatcher, for as long as that is open. */
+export const make = (dispatcher: Dispatcher): HttpClient.HttpClient =>
+  HttpClient.makeWith<never, never, Failed, never>(
+    Effect.flatMap((request) => call(dispatcher, request)),
+    Effect.succeed
+  )

@@ -2,7 +2,6 @@
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as References from "effect/References"
 import * as Runtime from "effect/Runtime"
 import { ExitCode } from "./ExitCode.ts"
 import type { Failure } from "./Failure.ts"
@@ -32,8 +31,8 @@ export const runMain = (program: Effect.Effect<void, Failure>): void => {
       process.stderr.write(`error: ${Format.printable(error.message)}\n`)
       return ExitCode.set(error.code ?? ExitCode.badUsage)
     }),
-    // Nobody takes them.
-    Effect.provideService(References.TracerEnabled, false),
+    // Nobody takes spans.
+    Effect.withTracerEnabled(false),
     // Standard output is for events.
     Effect.provide(Logs.layer((line) => void process.stderr.write(`${line}\n`)))
   )

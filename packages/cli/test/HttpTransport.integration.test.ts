@@ -8,7 +8,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
 import type { AddressInfo } from "node:net"
-import { operationsOverHttp } from "../../core/test/operationsOverHttp.ts"
+import { eventually, operationsOverHttp } from "../../core/test/operationsOverHttp.ts"
 import * as HttpTransport from "../src/HttpTransport.ts"
 
 const transport = (connections = 64) =>
@@ -35,12 +35,6 @@ const withClient = <A, E>(
   connections?: number
 ): Effect.Effect<A, unknown> => Effect.provide(Effect.flatMap(HttpClient.HttpClient, use), transport(connections))
 
-const eventually = (holds: () => boolean) =>
-  Effect.gen(function* () {
-    for (let i = 0; i < 500 && !holds(); i++) yield* Effect.sleep(10)
-    assert.isTrue(holds())
-  })
-
 describe("HttpTransport", () => {
   it.live("reads a body as text, JSON, bytes, fields or a stream, and again", () =>
     Effect.gen(function* () {
@@ -62,6 +56,46 @@ describe("HttpTransport", () => {
           assert.strictEqual((yield* response.formData).get("[1]"), "")
           assert.strictEqual(yield* Stream.mkString(Stream.decodeText(response.stream)), "[1]")
           assert.strictEqual((yield* Effect.flip(response.upgrade)).reason._tag, "StatusCodeError")
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("gives a body to all who ask for it, but not to who comes after it was read as a stream", () =>
+    Effect.gen(function* () {
+      const url = yield* serve((_, response) => {
+        response.write("[1")
+        setTimeout(() => response.end("]"), 50)
+      })
+      yield* withClient((client) =>
+        Effect.gen(function* () {
+          const shared = yield* client.get(url)
+          const both = yield* Effect.all([shared.text, shared.json], { concurrency: 2 })
+          assert.deepStrictEqual(both, ["[1]", [1]])
+          const streamed = yield* client.get(url)
+          assert.strictEqual(yield* Stream.mkString(Stream.decodeText(streamed.stream)), "[1]")
+          assert.strictEqual((yield* Effect.flip(streamed.text)).reason._tag, "DecodeError")
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes an answer without a body, and one that hints come before", () =>
+    Effect.gen(function* () {
+      const url = yield* serve((request, response) => {
+        if (request.method === "HEAD") return void response.writeHead(200, { "content-length": "7" }).end()
+        response.writeEarlyHints({ link: "</style>; rel=preload" })
+        response.writeHead(204).end()
+      })
+      yield* withClient((client) =>
+        Effect.gen(function* () {
+          for (const method of ["get", "head"] as const) {
+            const response = yield* client[method](url)
+            assert.strictEqual(response.status, method === "get" ? 204 : 200)
+            assert.strictEqual(yield* response.text, "")
+            assert.isNull(yield* response.json)
+            assert.strictEqual(yield* Stream.runCount(response.stream), 0)
+          }
         })
       )
     }).pipe(Effect.scoped)

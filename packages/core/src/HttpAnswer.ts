@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Headers from "effect/http/Headers"
 import type * as HttpClientError from "effect/http/HttpClientError"
 import type * as HttpClientResponse from "effect/http/HttpClientResponse"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { RateLimited, ResultError, TransportError, UnexpectedResponse, type AuthleteError } from "./AuthleteError.ts"
@@ -50,8 +50,8 @@ export const read = Effect.fnUntraced(function* <A>(
   if (status === 429 || status === 503) {
     const retryAfter = parseRetryAfter(headers["retry-after"], yield* Clock.currentTimeMillis)
     if (status === 429 || retryAfter !== undefined) {
-      // What it says is clear. Its body is read all the same, since an answer left unread keeps its connection; but not waited for.
-      yield* Effect.timeoutOption(readBody(response, headers), "1 second")
+      // What it says is clear.
+      yield* discard(response)
       return yield* new RateLimited(retryAfter === undefined ? { status } : { status, retryAfter })
     }
   }
@@ -75,10 +75,9 @@ export const read = Effect.fnUntraced(function* <A>(
   const json = parse(body.text)
   if (status === 200) {
     if (json === undefined) return yield* unexpected(body.text === "" ? "an empty body" : "a body that is not JSON")
-    const decoded = decode(json)
-    if (Result.isSuccess(decoded)) return decoded.success
-    const cause = decoded.failure
-    return yield* unexpected(typeof cause === "string" ? cause : "a body that is not as documented")
+    return yield* Effect.fromResult(decode(json)).pipe(
+      Effect.mapError((cause) => unexpected(typeof cause === "string" ? cause : "a body that is not as documented"))
+    )
   }
   if (status === 400 || status === 401 || status === 403 || status === 500) {
     const result = decodeResult(json)
@@ -95,6 +94,10 @@ export const read = Effect.fnUntraced(function* <A>(
   }
   return yield* unexpected(describe(status, body.text, json))
 })
+
+/** Reads the body of an answer that is not to be looked at, since one left unread keeps its connection; but waits a second for it at most. */
+export const discard = (response: HttpClientResponse.HttpClientResponse): Effect.Effect<void> =>
+  Effect.asVoid(Effect.timeoutOption(readBody(response, response.headers), "1 second"))
 
 const describe = (status: number, text: string, json: unknown) => {
   if (status >= 300 && status < 400) return "a redirect, which is not followed"

@@ -1,9 +1,9 @@
 /**
  * A limit on how long an effect may take, for many effects at once that all have the same.
  *
- * `Effect.timeout` is a race with a sleep: two fibers and a timer for each call. Here each effect runs in one fiber, and whichever has been
- * under way for longest is the one that a single timer waits for, since with one limit for all they come due in the order in which they began.
- * An effect that is ended is waited for, so that whoever goes on may use again what it was given.
+ * `Effect.timeout` is a race with a sleep: two fibers and a timer for each effect. Here each runs in one fiber, and as long as any are under way
+ * a single timer waits for the one that began first, since with one limit for all they come due in the order in which they began. An
+ * effect that is ended is waited for, so that whoever goes on may use again what it was given. The clock is that of whoever makes the limit.
  */
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -39,9 +39,10 @@ export const make = Effect.fnUntraced(function* (
 
   const endOverdue: Effect.Effect<void> = Effect.suspend(() => {
     for (const one of running) {
-      if (one.isOver) continue
       const left = one.due - now()
       if (left > 0) return Effect.andThen(Effect.sleep(Math.ceil(left)), endOverdue)
+      // No longer waited for, though it may take a while to end.
+      running.delete(one)
       one.isOver = true
       one.fiber.interruptUnsafe()
     }
@@ -53,21 +54,22 @@ export const make = Effect.fnUntraced(function* (
     running.add(one)
     if (running.size === 1) timer = beginTimer(endOverdue)
     fiber.addObserver(() => {
-      running.delete(one)
       // A timer that nobody needs would keep the process from ending.
-      if (running.size === 0) timer?.interruptUnsafe()
+      if (running.delete(one) && running.size === 0) timer?.interruptUnsafe()
     })
     return one
   }
 
   return <A, E, R, E2>(effect: Effect.Effect<A, E, R>, onTimeout: () => E2) =>
-    Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
-      const one = begin(fiber)
-      return Fiber.await(fiber).pipe(
-        Effect.onInterrupt(() => Fiber.interrupt(fiber)),
-        Effect.flatMap((exit): Effect.Effect<A, E | E2> =>
-          one.isOver && Exit.hasInterrupts(exit) ? Effect.fail(onTimeout()) : exit
+    Effect.uninterruptibleMask((restore) =>
+      Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
+        const one = begin(fiber)
+        return restore(Fiber.await(fiber)).pipe(
+          Effect.onInterrupt(() => Fiber.interrupt(fiber)),
+          Effect.flatMap((exit): Effect.Effect<A, E | E2> =>
+            one.isOver && Exit.hasInterrupts(exit) ? Effect.fail(onTimeout()) : exit
+          )
         )
-      )
-    })
+      })
+    )
 })

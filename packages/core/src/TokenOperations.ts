@@ -160,12 +160,9 @@ const maxRequestIdLength = 256
 
 const headers = { "user-agent": `tokenbatch/${version}`, accept: "application/json" }
 
-/** What all calls have in common: no span of the platform's, and no redirect. Added one by one: merging would copy all services that there are, for each call. */
-const ofCalls = <R>(context: Context.Context<R>) =>
-  context.pipe(
-    Context.add(HttpClient.TracerDisabledWhen, () => true),
-    Context.add(FetchHttpClient.RequestInit, { redirect: "manual" })
-  )
+// What all calls have in common. Not in a context of their own: merging one would copy all services that there are, for each call.
+const noPlatformSpan = () => true
+const noRedirect = { redirect: "manual" } as const
 
 /** A span around a call, where there are to be spans: an unwanted one would cost a tenth of all that a call does. */
 const traced =
@@ -193,6 +190,7 @@ const make = Effect.gen(function* () {
     const fresh = yield* credentials.fresh(bearer)
     if (Redacted.value(fresh) === Redacted.value(bearer)) return response
     sent.add(Redacted.value(fresh))
+    yield* HttpAnswer.discard(response)
     return yield* httpClient.execute(HttpClientRequest.bearerToken(request, fresh))
   })
 
@@ -215,20 +213,26 @@ const make = Effect.gen(function* () {
       )
       // Whether the connection stood by then cannot be known.
       return limited(answer, () => new RequestTimeout({ timeout: Duration.toMillis(requestTimeout), sent: true }))
-    }).pipe(Effect.updateContext(ofCalls<never>), traced(name))
+    }).pipe(
+      Effect.provideService(HttpClient.TracerDisabledWhen, noPlatformSpan),
+      Effect.provideService(FetchHttpClient.RequestInit, noRedirect),
+      traced(name)
+    )
 
-  const creations = new Map(
+  // Made once: address and headers are the same for each call.
+  const createRequests = new Map(
     [undefined, false, true].map((dryRun) => {
       const url = baseUrl + paths.createBatch({ params: { serviceId }, query: { dryRun } })
       return [dryRun, HttpClientRequest.post(url, { headers })] as const
     })
   )
-  const inquiry = HttpClientRequest.get("", { headers })
+  const statusRequest = HttpClientRequest.get("", { headers })
 
   const createBatchEncoded = (body: Uint8Array, options?: CreateOptions) =>
     call(
       "TokenOperations.createBatch",
-      () => HttpClientRequest.setBody(creations.get(options?.dryRun)!, HttpBody.uint8Array(body, "application/json")),
+      () =>
+        HttpClientRequest.setBody(createRequests.get(options?.dryRun)!, HttpBody.uint8Array(body, "application/json")),
       (json, _, bearers) =>
         Result.flatMap(decodeCreate(json), ({ requestId, resultCode, resultMessage }) => {
           if (requestId == null || requestId === "") return Result.fail("an acceptance without a requestId")
@@ -255,7 +259,10 @@ const make = Effect.gen(function* () {
     call(
       "TokenOperations.batchStatus",
       () =>
-        HttpClientRequest.setUrl(inquiry, baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })),
+        HttpClientRequest.setUrl(
+          statusRequest,
+          baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })
+        ),
       (json, secrets) =>
         Result.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
     )

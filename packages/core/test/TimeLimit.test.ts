@@ -63,6 +63,51 @@ describe("TimeLimit", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("holds for others while one that is over takes its time to end", () =>
+    Effect.gen(function* () {
+      const limited = yield* tenSeconds
+      const closed = yield* Deferred.make<void>()
+      const closing = Effect.ensuring(Effect.never, Deferred.await(closed))
+      const over = yield* Effect.forkChild(Effect.flip(limited(closing, late)), { startImmediately: true })
+      yield* TestClock.adjust("11 seconds")
+      const next = yield* Effect.forkChild(Effect.flip(limited(Effect.never, late)), { startImmediately: true })
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* Fiber.join(next), "late")
+      yield* Deferred.succeed(closed, undefined)
+      assert.strictEqual(yield* Fiber.join(over), "late")
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("holds for one that begins as soon as another is over", () =>
+    Effect.gen(function* () {
+      const limited = yield* tenSeconds
+      const three = Effect.forEach([1, 2, 3], () => Effect.flip(limited(Effect.never, late)))
+      const fiber = yield* Effect.forkChild(three, { startImmediately: true })
+      for (let i = 0; i < 3; i++) yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* Fiber.join(fiber), ["late", "late", "late"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.effect("leaves nothing under way that it was interrupted while it began", () =>
+    Effect.gen(function* () {
+      const limited = yield* tenSeconds
+      let ended = 0
+      const caller: Fiber.Fiber<void> = yield* Effect.forkChild(
+        Effect.suspend(() =>
+          limited(
+            Effect.suspend(() => {
+              caller.interruptUnsafe()
+              return Effect.onInterrupt(Effect.never, () => Effect.sync(() => ended++))
+            }),
+            late
+          ).pipe(Effect.orDie)
+        )
+      )
+      yield* Fiber.await(caller)
+      assert.strictEqual(ended, 1)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("does not take an interruption of something else's for its own", () =>
     Effect.gen(function* () {
       const limited = yield* tenSeconds

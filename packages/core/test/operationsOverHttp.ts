@@ -53,7 +53,7 @@ const serve = Effect.fnUntraced(function* (answer: (call: Call, response: Server
 })
 
 /** Waits until something has come about, five seconds at most. */
-const eventually = (holds: () => boolean | undefined) =>
+export const eventually = (holds: () => boolean | undefined) =>
   Effect.gen(function* () {
     for (let i = 0; i < 500 && holds() !== true; i++) yield* Effect.sleep(10)
     assert.isTrue(holds())
@@ -218,6 +218,10 @@ export const operationsOverHttp = (name: string, client: Layer.Layer<HttpClient.
           )
           .join()
         for (const secret of [token, bearer]) assert.notInclude(written, secret)
+        spans.length = 0
+        const untraced = withOperations(local(port), (operations) => Effect.flip(operations.createBatch([request])))
+        yield* untraced.pipe(Effect.withTracerEnabled(false), Effect.withTracer(tracer))
+        assert.strictEqual(spans.length, 0)
       }).pipe(Effect.scoped)
     )
 
@@ -425,6 +429,29 @@ export const operationsOverHttp = (name: string, client: Layer.Layer<HttpClient.
             }),
           Credentials.Credentials.layerEffect(source)
         )
+      }).pipe(Effect.scoped)
+    )
+
+    it.live("lets go of a 401 whose body never ends, and calls again", () =>
+      Effect.gen(function* () {
+        let isClosed = false
+        const { calls, port } = yield* serve((_, response, index) => {
+          if (index > 0) return void json(response, 200, { status: { result: "SUCCEEDED" } })
+          response.on("close", () => (isClosed = true))
+          response.writeHead(401).write("half a page")
+        })
+        const bearers = ["first", "second"]
+        const source = Effect.sync(() => Redacted.make(bearers.shift()!))
+        yield* withOperations(
+          local(port),
+          (operations) =>
+            Effect.gen(function* () {
+              assert.strictEqual((yield* status(operations)).state, "Succeeded")
+              yield* eventually(() => isClosed)
+            }),
+          Credentials.Credentials.layerEffect(source)
+        )
+        assert.strictEqual(calls.length, 2)
       }).pipe(Effect.scoped)
     )
 

@@ -268,7 +268,7 @@ export const make = Effect.fnUntraced(function* (
 
   // The timer: asleep until the next who waits is due; begun anew where somebody is due before that.
   let alarmAt = Infinity
-  let isAsleep = true
+  let isPumping = false
   const dueOf = (one: Asking, place: number) => {
     const { asked, waiting } = one
     const { delay, last, least = 0 } = waiting
@@ -343,21 +343,20 @@ export const make = Effect.fnUntraced(function* (
     const next = pump()
     if (next >= alarmAt) return
     alarmAt = next
-    if (isAsleep) beginAlarm(alarm)
+    if (!isPumping) beginAlarm(alarm)
   }
 
   const beginAlarm = yield* FiberHandle.makeRuntime<never>()
   const alarm = Effect.forever(
     Effect.andThen(
-      Effect.suspend(() => {
-        isAsleep = true
-        return alarmAt === Infinity ? Effect.never : Effect.sleep(Math.max(Math.ceil(alarmAt - now()), 1))
-      }),
+      // For ever, where nobody waits.
+      Effect.suspend(() => Effect.sleep(Math.max(Math.ceil(alarmAt - now()), 1))),
       Effect.sync(() => {
-        isAsleep = false
+        isPumping = true
         alarmAt = Infinity
         // Whom it wakes may go on at once, and somebody be due before what it gives.
         alarmAt = Math.min(pump(), alarmAt)
+        isPumping = false
       })
     )
   ).pipe(Effect.catchCause(settings.died))
