@@ -37,6 +37,9 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
           () => WindowLaw.defaultMost
         ),
         pipelining: 1,
+        // A batch has a connection of its own: over HTTP/2 all would share one, and one call that is given up while its body waits for the
+        // server to read takes the whole process with it (undici 8.13, Node.js 26.10: nghttp2 spins, and no timer fires any more).
+        allowH2: false,
         connect: { timeout: 10_000 },
         keepAliveTimeout: 4_000
       }

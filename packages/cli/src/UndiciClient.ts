@@ -230,7 +230,9 @@ const call = (dispatcher: Dispatcher, request: HttpClientRequest.HttpClientReque
           path,
           method: request.method,
           headers: request.headers,
-          body: body._tag === "Empty" ? null : body.body,
+          // In a list, since then an answer that comes before all of it was written ends the connection. Of bytes alone undici would go on writing,
+          // when they may be those of another batch already.
+          body: body._tag === "Empty" ? null : ([body.body] satisfies Iterable<Uint8Array> as never),
           // How long a call may take is for whoever makes it to say.
           headersTimeout: 0,
           bodyTimeout: 0

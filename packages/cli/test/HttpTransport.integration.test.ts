@@ -7,7 +7,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http"
-import type { AddressInfo } from "node:net"
+import { createServer as createTcpServer, type AddressInfo, type Server, type Socket } from "node:net"
 import { eventually, operationsOverHttp } from "../../core/test/operationsOverHttp.ts"
 import * as HttpTransport from "../src/HttpTransport.ts"
 
@@ -28,6 +28,15 @@ const serve = (answer: (request: IncomingMessage, response: ServerResponse) => v
         server.closeAllConnections()
         server.close()
       })
+  ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
+
+const serveTcp = (onConnection: (socket: Socket) => void) =>
+  Effect.acquireRelease(
+    Effect.callback<Server>((resume) => {
+      const server = createTcpServer((socket) => onConnection(socket.on("error", () => {})))
+      server.listen(0, "127.0.0.1", () => resume(Effect.succeed(server)))
+    }),
+    (server) => Effect.sync(() => server.close())
   ).pipe(Effect.map((server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`))
 
 const withClient = <A, E>(
@@ -182,6 +191,51 @@ describe("HttpTransport", () => {
         1
       )
       assert.deepStrictEqual(paths, ["/first", "/last"])
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("never goes on with a body once it was answered: its bytes may be others by then", () =>
+    Effect.gen(function* () {
+      const sockets: Array<Socket> = []
+      const received = { others: false, bytes: 0 }
+      const url = yield* serveTcp((socket) => {
+        sockets.push(socket)
+        socket.once("data", () => {
+          socket.pause()
+          socket.write("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+          socket.on("data", (chunk) => {
+            received.others ||= chunk.includes("o")
+            received.bytes += chunk.length
+          })
+        })
+      })
+      yield* withClient((client) =>
+        Effect.gen(function* () {
+          const bytes = new Uint8Array(16 * 1024 * 1024).fill(120)
+          const response = yield* client.post(url, { body: HttpBody.uint8Array(bytes, "application/json") })
+          assert.strictEqual(yield* response.text, "{}")
+          bytes.fill(111)
+          sockets[0]!.resume()
+          yield* eventually(() => sockets[0]!.closed)
+          assert.isFalse(received.others)
+          assert.isBelow(received.bytes, bytes.length)
+        })
+      )
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("offers HTTP/1.1 alone", () =>
+    Effect.gen(function* () {
+      let hello = ""
+      const url = yield* serveTcp((socket) =>
+        socket.once("data", (chunk) => {
+          hello = chunk.toString("latin1")
+          socket.destroy()
+        })
+      )
+      yield* withClient((client) => Effect.flip(client.get(url.replace("http:", "https:"))))
+      assert.include(hello, "\x08http/1.1")
+      assert.notInclude(hello, "\x02h2")
     }).pipe(Effect.scoped)
   )
 
