@@ -247,7 +247,7 @@ const typed = async (settings: Settings): Promise<Section> => {
 }
 
 const startup = async (settings: Settings): Promise<Section> => {
-  const rounds = Math.max(settings.rounds, 15)
+  const rounds = 3 * settings.rounds
   const line = await input("plain", 1)
   const results = measure(
     [

@@ -210,6 +210,10 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       )
     }
     switch (event._tag) {
+      case "RunStarted": {
+        const { baseUrl, serviceId } = event.address
+        return event.sandbox === true ? Effect.void : drawing.say(`to ${baseUrl}, service ${Format.quote(serviceId)}`)
+      }
       case "InputEnded": {
         const more = wholeBefore === undefined ? 0 : event.bytes - wholeBefore
         return more > 0

@@ -226,7 +226,7 @@ const notificationNote = ({ notifications, requests }: Heard): string => {
     : `no notification came, but ${Format.plural(requests, "other request")}: check that the service POSTs to the path that the run was given`
 }
 
-const resolutionNotes = ({ resolution }: RunEvent.RunReport): ReadonlyArray<string> => {
+const resolutionNotes = ({ records, resolution }: RunEvent.RunReport): ReadonlyArray<string> => {
   if (resolution === undefined) return []
   const { access, assumed, calls } = resolution
   const trial =
@@ -237,6 +237,12 @@ const resolutionNotes = ({ resolution }: RunEvent.RunReport): ReadonlyArray<stri
         : "; dry runs do not notice what exists here, as was tried"
   return [
     `  ${Format.plural(calls, "call")} to find out what became of unresolved records${trial}`,
+    ...(access === undefined && records.created === 0 && records.unresolved > 0
+      ? [
+          "  nothing was created in this run, so it could not be tried whether dry runs notice what exists, and nothing can be called",
+          "  existing: an input that was created before ends like this (--on-failure leave spares the calls)"
+        ]
+      : []),
     ...(assumed > 0
       ? [`  ${Format.plural(assumed, "record")} called existing on the assumption that the service works in order`]
       : [])

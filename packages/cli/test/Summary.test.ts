@@ -107,6 +107,20 @@ describe("Summary", () => {
     assert.notInclude(render(), "resume")
   })
 
+  it("says why nothing could be called existing in a run that created nothing", () => {
+    const records = { ...report.records, created: 0, unresolved: 990 }
+    const resolution = { calls: 1980, assumed: 0 }
+    const text = (changes: Partial<RunReport.RunReport>) => render({ report: { ...report, records, ...changes } })
+    assert.include(text({ resolution }), "an input that was created before ends like this")
+    for (const changes of [
+      { resolution: { ...resolution, access: false } },
+      { resolution, records: { ...records, created: 1 } },
+      {}
+    ]) {
+      assert.notInclude(text(changes), "created before")
+    }
+  })
+
   it("says why the run went at the pace it did, where anything was learned", () => {
     const batches = { submitted: 300, succeeded: 300, failed: 0, unresolved: 0 }
     const flow = { refusals: 0, changes: {}, awayMs: 0 }

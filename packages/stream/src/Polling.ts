@@ -163,7 +163,7 @@ const ask = Effect.fnUntraced(function* (
               code: "UNKNOWN_RESULT",
               message: `the service gave a result that is not known: ${Secrets.strike(status.result ?? "", secrets())}`
             }
-          : { code: "NO_RESULT", message: "the batch was still being worked on at the deadline" }
+          : { code: "NO_RESULT", message: "the batch was still being worked on when the service last answered" }
     } else {
       const error = answer.failure
       const hidden = secrets()
