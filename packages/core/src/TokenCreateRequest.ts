@@ -259,7 +259,8 @@ export const toJson = (request: TokenCreateRequest): Result.Result<string, Viola
 // The check of an input line
 // -----------------------------------------------------------------------------
 
-const optional = (fields: Record<string, Schema.Constraint>) => Rec.map(fields, (field) => Schema.optionalKey(field))
+const optional = (fields: Record<string, Schema.ConstraintDecoder<unknown>>) =>
+  Rec.map(fields, (field) => Schema.optionalKey(field))
 
 /** An int64 out of JSON, as a number or with all its digits. */
 const ParsedInt64 = Schema.declare<Int64>((u): u is Int64 => (typeof u === "number" ? isInt64Number(u) : isInt64(u)), {
@@ -267,10 +268,10 @@ const ParsedInt64 = Schema.declare<Int64>((u): u is Int64 => (typeof u === "numb
 })
 const ParsedDuration = ParsedInt64.check(Schema.makeFilter((n: Int64) => n >= 0, { message: negative }))
 
-/** The JSON form of a record. */
-const JsonForm = Schema.Struct({
-  grantType: GrantType,
-  ...optional({
+/** The JSON form of each field of a record. */
+const decoders = Rec.map(
+  {
+    grantType: GrantType,
     ...flatFields,
     clientId: ParsedInt64,
     accessTokenDuration: ParsedDuration,
@@ -280,8 +281,9 @@ const JsonForm = Schema.Struct({
     authorizationDetails: Schema.Struct(
       optional({ elements: Schema.Array(Schema.Struct({ type: Schema.String, ...optional(elementFields) })) })
     )
-  })
-})
+  },
+  (field: Schema.ConstraintDecoder<unknown>) => SchemaParser.decodeUnknownResult(field)
+)
 
 const names = (...fields: ReadonlyArray<object>): ReadonlySet<string> => new Set(fields.flatMap((f) => Object.keys(f)))
 const propertyNames = names(propertyFields)
@@ -422,12 +424,10 @@ const format = SchemaIssue.makeFormatterStandardSchemaV1({
   }
 })
 
-const decode = SchemaParser.decodeUnknownResult(JsonForm)
+/** From a field of a record to the innermost field in it, and no deeper than a stack can take. */
+const depth = 4
 
-/** Deep enough for the innermost field of a record, and no deeper than a stack can take. */
-const depth = 5
-
-/** The record without its null fields, at every level where null means absence. */
+/** What a field holds without null fields, at every level where null means absence. */
 const dropNulls = (value: unknown, levels = depth): unknown => {
   if (typeof value !== "object" || value === null || levels === 0) return value
   if (Array.isArray(value)) return value.map((item) => dropNulls(item, levels - 1))
@@ -437,23 +437,22 @@ const dropNulls = (value: unknown, levels = depth): unknown => {
 }
 
 /** A value that was meant for a grant type: in lower case, as OAuth 2.0 writes it (RFC 6749, RFC 8628), or misspelt. Says nothing of it. */
-const explainGrantType = ({ grantType }: Guard.Parsed): string => {
+const explainGrantType = (grantType: unknown): string => {
+  if (grantType == null) return "is required"
   // Those of the extensions are URNs, such as urn:ietf:params:oauth:grant-type:device_code.
   const meant = typeof grantType === "string" ? nearest(grantType.replace(/^urn:.*:/, ""), grantTypeNames) : undefined
   if (meant === undefined) return grantTypeExpected
   return meant === "REFRESH_TOKEN" ? refreshTokenRefused : `${grantTypeExpected}: did you mean ${meant}?`
 }
 
-/** The reason why the guard did not take an object. */
-const explain = (text: string, value: object, allowUnknownFields: boolean): Violation => {
-  const misnamed = allowUnknownFields ? undefined : unknownIn(value, Guard.recordNames, [])
-  if (misnamed !== undefined) return misnamed
-  const decoded = decode(text.includes("null") ? dropNulls(value) : value)
-  if (Result.isSuccess(decoded)) return unknownField(value) ?? { path: [], message: "is not a valid record" }
+/** The reason why the guard did not take a field. */
+const explain = (record: Guard.Parsed, field: Guard.FieldName): Violation => {
+  if (field === "grantType") return violation(field, explainGrantType(record.grantType))
+  const decoded = decoders[field](dropNulls(record[field]))
+  if (Result.isSuccess(decoded)) return unknownField(record as Nested) ?? violation(field, "is not valid")
   const issue = format(decoded.failure).issues[0]
   const path = (issue?.path ?? []).map((part) => (typeof part === "object" ? part.key : part))
-  if (issue?.message === grantTypeExpected) return violation("grantType", explainGrantType(value))
-  return { path, message: issue?.message ?? "is not a valid record" }
+  return { path: [field, ...path], message: issue?.message ?? "is not valid" }
 }
 
 /** What a line must hold, beyond the rules of the service. */
@@ -479,12 +478,12 @@ const mayBeRounded = (text: string, value: unknown, field: PropertyKey | undefin
  * none.
  */
 export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}) => {
-  const check = (text: string, value: unknown): Violation | undefined => {
-    if (!Guard.isRecord(value, allowUnknownFields)) {
-      return typeof value !== "object" || value === null || Array.isArray(value)
-        ? { path: [], message: "expected a JSON object" }
-        : explain(text, value, allowUnknownFields)
-    }
+  const check = (value: unknown): Violation | undefined => {
+    if (!Guard.isObject(value)) return { path: [], message: "expected a JSON object" }
+    const misnamed = allowUnknownFields || Guard.isNamed(value) ? undefined : unknownIn(value, Guard.recordNames, [])
+    if (misnamed !== undefined) return misnamed
+    const wrong = Guard.wrongField(value, allowUnknownFields)
+    if (wrong !== undefined) return explain(value, wrong)
     const facts = RecordBytes.factsOf(value as Guard.Parsed)
     return (
       ruleBroken(facts) ??
@@ -494,10 +493,8 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
     )
   }
   return (text: string, value: unknown): Violation | undefined => {
-    const broken = check(text, value)
-    return broken !== undefined && mayBeRounded(text, value, broken.path[0])
-      ? check(text, JSON.parse(text, reviver))
-      : broken
+    const broken = check(value)
+    return broken !== undefined && mayBeRounded(text, value, broken.path[0]) ? check(JSON.parse(text, reviver)) : broken
   }
 }
 

@@ -64,7 +64,7 @@ describe("TokenCreateRequest", () => {
 
   it.each(fields)("takes a record with %s", (field) => {
     assert.isUndefined(reason({ ...good, [field]: valid[field] }))
-    assert.isTrue(Guard.isRecord({ ...good, [field]: valid[field] }, false), "and needs no decoding for it")
+    assert.isUndefined(Guard.wrongField({ ...good, [field]: valid[field] }, false), "and needs no decoding for it")
   })
 
   it.each(optionalFields)("takes null in %s for its absence", (field) => {
@@ -72,14 +72,14 @@ describe("TokenCreateRequest", () => {
     const without = { ...valid }
     delete without[field]
     assert.strictEqual(reason(alone), reason(without))
-    assert.isTrue(Guard.isRecord(alone, false))
+    assert.isUndefined(Guard.wrongField(alone, false))
   })
 
   it.each(fields)("refuses values of other types in %s, and says which field it is", (field) => {
     for (const wrong of [{}, [{}], 1.5, "ä", true, ["x", 1]]) {
       const record = { ...good, [field]: wrong }
       const found = reason(record)
-      assert.strictEqual(found === undefined, Guard.isRecord(record, false), inspect(record))
+      assert.strictEqual(Guard.wrongField(record, false), found === undefined ? undefined : field, inspect(record))
       if (found !== undefined) assert.isTrue(found.startsWith(field), found)
     }
   })
