@@ -480,7 +480,7 @@ const mayBeRounded = (text: string, value: unknown, field: PropertyKey | undefin
 export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = false }: CheckOptions = {}) => {
   const check = (value: unknown): Violation | undefined => {
     if (!Guard.isObject(value)) return { path: [], message: "expected a JSON object" }
-    const misnamed = allowUnknownFields || Guard.isNamed(value) ? undefined : unknownIn(value, Guard.recordNames, [])
+    const misnamed = allowUnknownFields ? undefined : unknownIn(value, Guard.recordNames, [])
     if (misnamed !== undefined) return misnamed
     const wrong = Guard.wrongField(value, allowUnknownFields)
     if (wrong !== undefined) return explain(value, wrong)

@@ -468,7 +468,7 @@ export const make = Effect.fnUntraced(function* (
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
-          const aim = law.pace.pollsCount && PaceLaw.isPressed(law.pace) ? PollLaw.limitedAim : PollLaw.usualAim
+          const aim = PaceLaw.isPressed(law.pace) ? PollLaw.limitedAim : PollLaw.usualAim
           const learn = ticket.ours && !outage.wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), fullCredit)
