@@ -276,7 +276,7 @@ describe("a service that is away", () => {
       )
       yield* seconds(590)
       assert.isUndefined(fiber.pollUnsafe())
-      assert.isTrue(asked < 100, `${asked} polls`)
+      assert.isTrue(asked < 500, `${asked} polls`)
       // What remains is to find that this one is not told of, and not to ask without pause for that.
       yield* seconds(1200)
       assert.isTrue(asked < 130, `${asked} polls`)
@@ -334,6 +334,25 @@ describe("a service that refuses", () => {
       assert.isTrue(refusals < 0.1 * model.calls.length, `${refusals} of ${model.calls.length}`)
       // Two requests a batch, or a few more.
       assert.isTrue(report.elapsedMs < 1.4 * 100_000, String(report.elapsedMs))
+    })
+  )
+
+  it.effect("creates that come too fast, though status calls may: fewer status calls find nothing", () =>
+    Effect.gen(function* () {
+      let next = 0
+      const model = working({
+        time: (index) => 300 + ((index * 7) % 11) * 50,
+        refusing: (_, now) => {
+          if (now < next) return new RateLimited({ status: 429 })
+          next = now + 200
+          return undefined
+        }
+      })
+      const { events, exitCode } = yield* inTime(run(lines(300), model.against, { batchSize: 1 }))
+      assert.strictEqual(exitCode, 0)
+      assert.include(reasons(events), "TooFast")
+      const asked = model.calls.filter(({ what }) => what === "status").length
+      assert.isTrue(asked < 500, `${asked} status calls`)
     })
   )
 
