@@ -268,10 +268,11 @@ const withinTimeout = (state: State, overall: number): State => {
 }
 
 /**
- * As many ends as two turns of the window have; for small windows more of them, but not over four turns, so that a refusal now and then is no matter. Of two
- * clients of one service the one with less must not be slower to ask for more by far, or it never gets its share.
+ * As many ends as two turns of the window have; for small windows more of them, up to 64 or four turns, or 40 or eight, so that a refusal
+ * now and then is no matter. Of two clients of one service the one with less must not be slower to ask for
+ * more by far, or it never gets its share.
  */
-const turn = (window: number) => Math.max(Math.min(64, 4 * window), 2 * window)
+const turn = (window: number) => Math.max(Math.min(40, 8 * window), Math.min(64, 4 * window), 2 * window)
 
 const grow = (state: State, end: End): State => {
   if (state.growth !== undefined) return grownAgain(state, state.growth)
