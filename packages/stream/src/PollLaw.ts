@@ -38,12 +38,10 @@ export interface State {
   readonly level: number
   /** How that time grows with how many are there. */
   readonly line: Line
-  /** The polls after it, each so much later than the one before, as a share of that time. */
-  readonly gaps: ReadonlyArray<number>
-  /** How often each of these was moved, when it last was, and polls since that had begun before. */
-  readonly moves: ReadonlyArray<number>
-  readonly movedAt: ReadonlyArray<number>
-  readonly late: ReadonlyArray<number>
+  /** How it came to that. */
+  readonly first: Steered
+  /** The polls after it. */
+  readonly gaps: ReadonlyArray<Gap>
   /** First polls in a row that all found a result, or all found none. */
   readonly run: { readonly found: boolean; readonly length: number }
   readonly ladder: Ladder
@@ -51,6 +49,18 @@ export interface State {
   readonly told: number
   /** Milliseconds that a status call took, lately. */
   readonly trip: number
+}
+
+/** How often the time of a poll was moved, when it last was, and polls since that had begun before. */
+interface Steered {
+  readonly moves: number
+  readonly movedAt: number
+  readonly late: number
+}
+
+/** A poll that comes so much later than the one before, as a share of the time of the first. */
+interface Gap extends Steered {
+  readonly share: number
 }
 
 /** A line through the logarithms of how many there were, and of how long it took: means, and decayed sums of what they vary by together. */
@@ -82,16 +92,16 @@ const enough = 8
 const firstGap = 100
 const longestGap = 10_000
 
+const unmoved: Steered = { moves: 0, movedAt: -Infinity, late: 0 }
+
 /** Before anything was seen. */
 export const initial: State = {
   ends: 0,
   early: [],
   level: 0,
   line: { x: 0, y: 0, xx: 0, xy: 0 },
-  gaps: [0.1, 0.2, 0.3],
-  moves: [0, 0, 0, 0],
-  movedAt: [-Infinity, -Infinity, -Infinity, -Infinity],
-  late: [0, 0, 0, 0],
+  first: unmoved,
+  gaps: [0.1, 0.2, 0.3].map((share) => ({ share, ...unmoved })),
   run: { found: false, length: 0 },
   ladder: { width: 1, at: -Infinity, gap: firstGap, misses: 0 },
   told: 0,
@@ -142,7 +152,7 @@ const dueAlone = (state: State, asked: Asked): number => {
   if (asked.polls === 0) return asked.taken + time * (isTold(state) ? 2 : 1)
   const { gaps, trip } = state
   const beyond = asked.polls - gaps.length
-  const gap = beyond <= 0 ? gaps[asked.polls - 1]! * time : gaps[gaps.length - 1]! * time * 1.5 ** beyond
+  const gap = gaps[Math.min(asked.polls, gaps.length) - 1]!.share * time * 1.5 ** Math.max(beyond, 0)
   // However little is expected, a batch that takes its time is not asked after without pause.
   const least = Math.max(5, trip) * 1.5 ** (asked.polls - 1)
   // And one that takes much longer than it should, not less and less.
@@ -152,7 +162,7 @@ const dueAlone = (state: State, asked: Asked): number => {
 
 /** How much a batch's first poll may be moved either way so that polls do not line up, in milliseconds. */
 export const spread = (state: State, asked: Asked): number =>
-  isKnown(state) && asked.polls === 0 ? Math.min(state.gaps[0]! / 2, 0.1) * firstPoll(state, asked.held) : 0
+  isKnown(state) && asked.polls === 0 ? Math.min(state.gaps[0]!.share / 2, 0.1) * firstPoll(state, asked.held) : 0
 
 /** What came of a status call. */
 export interface Poll {
@@ -218,29 +228,41 @@ const climb = ({ ends, ladder }: State, { asked, at, found }: Poll): Ladder => {
   const growth = ends === 0 ? 1.15 : 1.05
   return { width: 1, at: at + ladder.gap, gap: Math.min(ladder.gap * growth, longestGap), misses: ladder.misses + 1 }
 }
+
+/** Moves the time of a poll: later where it found nothing, earlier where it did. */
 const move = (state: State, { aim, asked, at, found, sent }: Poll): State => {
   const index = Math.min(asked.polls, state.gaps.length)
+  const before = index === 0 ? state.first : state.gaps[index - 1]!
   // What was under way when this was moved says less of where it is now, the more of it there is.
-  const isLate = sent < state.movedAt[index]!
-  const late = state.late.with(index, isLate ? state.late[index]! + 1 : 0)
-  const weight = 1 / (1 + late[index]!) ** 1.5
-  const count = state.moves[index]! + 1
-  const moves = state.moves.with(index, count)
-  const movedAt = isLate ? state.movedAt : state.movedAt.with(index, at)
-  const by = found ? aim - 1 : aim
-  if (index === 0) {
-    // By as much as the results are spread, which the gap after it shows; by more when one poll after the other says the same.
-    const run = { found, length: state.run.found === found ? state.run.length + 1 : 1 }
-    const usual = 2 + (found ? 3 * aim : 3 * (1 - aim)) / (found ? 1 - aim : aim)
-    const size = Math.min(Math.min(Math.max(state.gaps[0]!, 0.02), 0.1) * 1.5 ** Math.max(run.length - usual, 0), 0.3)
-    // However many say so: that it is not there after a time says nothing of twice that time, nor that it is there of half of it.
-    const here = Math.log(Math.max(sent - asked.taken, 1)) - powerOf(state.line) * (Math.log(asked.held) - state.line.x)
-    const level = found
-      ? Math.max(state.level + by * weight * size, Math.min(state.level, here - 0.3))
-      : Math.min(state.level + by * weight * size, Math.max(state.level, here + 0.3))
-    return { ...state, moves, movedAt, late, run, level }
-  }
-  const size = Math.max(0.3, 2 / Math.sqrt(count))
-  const gap = Math.min(Math.max(state.gaps[index - 1]! * Math.exp(by * weight * size), 0.01), 4)
-  return { ...state, moves, movedAt, late, gaps: state.gaps.with(index - 1, gap) }
+  const isLate = sent < before.movedAt
+  const late = isLate ? before.late + 1 : 0
+  const moves = before.moves + 1
+  const after: Steered = { moves, movedAt: isLate ? before.movedAt : at, late }
+  const by = (found ? aim - 1 : aim) / (1 + late) ** 1.5
+  return index === 0
+    ? { ...moveFirst(state, { aim, asked, found, sent }, by), first: after }
+    : { ...state, gaps: state.gaps.with(index - 1, { ...after, share: movedGap(state.gaps[index - 1]!, moves, by) }) }
 }
+
+/** By as much as the results are spread, which the gap after it shows; by more when one poll after the other says the same. */
+const moveFirst = (
+  state: State,
+  { aim, asked, found, sent }: Pick<Poll, "aim" | "asked" | "found" | "sent">,
+  by: number
+): State => {
+  const run = { found, length: state.run.found === found ? state.run.length + 1 : 1 }
+  const usual = 2 + (found ? 3 * aim : 3 * (1 - aim)) / (found ? 1 - aim : aim)
+  const size = Math.min(
+    Math.min(Math.max(state.gaps[0]!.share, 0.02), 0.1) * 1.5 ** Math.max(run.length - usual, 0),
+    0.3
+  )
+  // However many say so: that it is not there after a time says nothing of twice that time, nor that it is there of half of it.
+  const here = Math.log(Math.max(sent - asked.taken, 1)) - powerOf(state.line) * (Math.log(asked.held) - state.line.x)
+  const level = found
+    ? Math.max(state.level + by * size, Math.min(state.level, here - 0.3))
+    : Math.min(state.level + by * size, Math.max(state.level, here + 0.3))
+  return { ...state, run, level }
+}
+
+const movedGap = ({ share }: Gap, moves: number, by: number): number =>
+  Math.min(Math.max(share * Math.exp(by * Math.max(0.3, 2 / Math.sqrt(moves))), 0.01), 4)

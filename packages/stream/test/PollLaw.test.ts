@@ -500,7 +500,7 @@ describe("PollLaw", () => {
         // Somebody is asked after some time, if nobody is now.
         if (open.length > 0) assert.isTrue(PollLaw.due(law, open[0]!, 0, 0) < Infinity)
         assert.isTrue(PollLaw.firstPoll(law, 1 + roll(256)) > 0)
-        for (const gap of law.gaps) assert.isTrue(gap > 0 && gap < 10)
+        for (const gap of law.gaps) assert.isTrue(gap.share > 0 && gap.share < 10)
       }
     }
   )
