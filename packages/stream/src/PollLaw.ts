@@ -230,7 +230,8 @@ const climb = ({ ends, ladder }: State, { asked, at, found }: Poll): Ladder => {
 }
 
 /** Moves the time of a poll: later where it found nothing, earlier where it did. */
-const move = (state: State, { aim, asked, at, found, sent }: Poll): State => {
+const move = (state: State, poll: Poll): State => {
+  const { aim, asked, at, found, sent } = poll
   const index = Math.min(asked.polls, state.gaps.length)
   const before = index === 0 ? state.first : state.gaps[index - 1]!
   // What was under way when this was moved says less of where it is now, the more of it there is.
@@ -240,16 +241,12 @@ const move = (state: State, { aim, asked, at, found, sent }: Poll): State => {
   const after: Steered = { moves, movedAt: isLate ? before.movedAt : at, late }
   const by = (found ? aim - 1 : aim) / (1 + late) ** 1.5
   return index === 0
-    ? { ...moveFirst(state, { aim, asked, found, sent }, by), first: after }
+    ? { ...moveFirst(state, poll, by), first: after }
     : { ...state, gaps: state.gaps.with(index - 1, { ...after, share: movedGap(state.gaps[index - 1]!, moves, by) }) }
 }
 
 /** By as much as the results are spread, which the gap after it shows; by more when one poll after the other says the same. */
-const moveFirst = (
-  state: State,
-  { aim, asked, found, sent }: Pick<Poll, "aim" | "asked" | "found" | "sent">,
-  by: number
-): State => {
+const moveFirst = (state: State, { aim, asked, found, sent }: Poll, by: number): State => {
   const run = { found, length: state.run.found === found ? state.run.length + 1 : 1 }
   const usual = 2 + (found ? 3 * aim : 3 * (1 - aim)) / (found ? 1 - aim : aim)
   const size = Math.min(
