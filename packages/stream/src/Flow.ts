@@ -468,7 +468,7 @@ export const make = Effect.fnUntraced(function* (
         if (!refused) {
           const found = Result.isSuccess(answer) && TokenBatch.hasEnded(answer.success)
           const asked = askedOf(poll)
-          const aim = PaceLaw.isPressed(law.pace) ? PollLaw.limitedAim : PollLaw.usualAim
+          const limited = PaceLaw.isPressed(law.pace)
           const learn = ticket.ours && !outage.wasOutSince(ticket.taken)
           const onTime = Result.isSuccess(answer) && turn === "due"
           if (turn === "hinted") credit = Math.min(credit + (found ? 1 : -1), fullCredit)
@@ -477,7 +477,7 @@ export const make = Effect.fnUntraced(function* (
             sent,
             at,
             found,
-            aim,
+            limited,
             learn,
             onTime,
             hinted: turn === "hinted"

@@ -4,8 +4,11 @@
  * **The first poll** of a batch is not timed by the times that were seen: each of them is a poll's, and a first poll that always finds the
  * result never says that it came too late. It is the share of polls that find one which is steered (a stochastic approximation
  * of a quantile, Robbins and Monro 1951): the first poll is moved until somewhat more than half of the first polls find the result, the second,
- * which comes a gap later, until as many of those do that are still needed, and so on. That makes less than two polls a batch; and
- * as many being too early, a service that has become faster or slower shows at once. Where requests are limited, seven in eight find it.
+ * which comes a gap later, until as many of those do that are still needed, and so on. Some being too early and some too late, a service that has
+ * become faster or slower shows at once. Where requests are limited, seven in eight find it.
+ *
+ * **Two polls a batch** are what that may cost. How many a share makes depends on how the results are spread, so it is steered as well: where fewer
+ * are made, polls come earlier, and find a result less often. Not where results are hardly spread: there is nothing to be had for it.
  *
  * **The more are with the service** when a batch is taken, the later: by a power of how many, which is between 0, where nothing waits, and 1,
  * where the service queues. It is learned from the times that were seen.
@@ -45,6 +48,8 @@ export interface State {
   /** First polls in a row that all found a result, or all found none. */
   readonly run: { readonly found: boolean; readonly length: number }
   readonly ladder: Ladder
+  /** Polls that a batch took, lately. */
+  readonly spent: number
   /** Which share of the results, lately, a notification had told of. */
   readonly told: number
   /** Milliseconds that a status call took, lately. */
@@ -83,9 +88,13 @@ interface Ladder {
   readonly misses: number
 }
 
-/** Which share of the polls should find a result: less than two polls a batch, or few where requests are limited. */
-export const usualAim = 0.56
-export const limitedAim = 0.88
+/** Polls that a batch may take, where requests are not limited: with what is spent before anything is known, two. */
+const budget = 1.97
+/** Which share of the polls should find a result, where as many are spent as may be; at least and at most; and where requests are limited. */
+const usualAim = 0.56
+const leastAim = 0.35
+const mostAim = 0.62
+const limitedAim = 0.88
 
 /** As many results make enough known to ask after each batch when its own time has come. */
 const enough = 8
@@ -104,6 +113,7 @@ export const initial: State = {
   gaps: [0.1, 0.2, 0.3].map((share) => ({ share, ...unmoved })),
   run: { found: false, length: 0 },
   ladder: { width: 1, at: -Infinity, gap: firstGap, misses: 0 },
+  spent: budget,
   told: 0,
   trip: 0
 }
@@ -172,8 +182,8 @@ export interface Poll {
   readonly at: number
   /** Whether the result was there. */
   readonly found: boolean
-  /** Which share of the polls should find it. */
-  readonly aim: number
+  /** Whether requests are limited, so that few should be spent on polls. */
+  readonly limited: boolean
   /** Whether anything is to be learned from how long it took. */
   readonly learn: boolean
   /** Whether it came at the time of its own that the law had given it: nothing is learned of that from any other. */
@@ -191,11 +201,18 @@ export const step = (state: State, poll: Poll): State => {
   return { ...moved, trip, ladder: isKnown(state) ? state.ladder : climb(seen, poll) }
 }
 
+/** Which share of the polls should find a result. */
+const aimOf = ({ gaps, spent }: State, { limited }: Poll): number => {
+  if (limited) return limitedAim
+  const worth = Math.min(gaps[0]!.share / 0.05, 1)
+  return Math.min(Math.max(usualAim + (spent - budget) * worth, leastAim), mostAim)
+}
+
 /** What older results keep of their weight in the power when one more is seen. */
 const keep = 0.997
 
 /** A result was there some time between two polls. */
-const see = (state: State, { asked: { held, last, polls, taken }, hinted, sent }: Poll): State => {
+const see = (state: State, { asked: { held, last, polls, taken }, hinted, limited, sent }: Poll): State => {
   const least = polls > 0 ? last : taken + 0.8 * (sent - taken)
   const took = Math.log(Math.max((least + sent) / 2 - taken, 1))
   const many = Math.log(held)
@@ -213,7 +230,11 @@ const see = (state: State, { asked: { held, last, polls, taken }, hinted, sent }
   }
   const power = powerOf(line)
   // As many are there as lately, which is not what it was: the level is of that.
-  if (isKnown(state)) return { ...state, ends, told, line, level: state.level + power * (line.x - x) }
+  if (isKnown(state)) {
+    // Where notifications are what brings polls, or few are wanted, it says nothing of how many are worth it.
+    const spent = limited || isTold(state) ? state.spent : state.spent + (polls + 1 - state.spent) / 400
+    return { ...state, ends, told, line, spent, level: state.level + power * (line.x - x) }
+  }
   const early: State["early"] = [...state.early, [many, took]]
   const levels = early.map(([many, took]) => took - power * (many - line.x)).sort((a, b) => a - b)
   return { ...state, ends, told, line, early, level: levels[levels.length >> 1]! }
@@ -231,7 +252,8 @@ const climb = ({ ends, ladder }: State, { asked, at, found }: Poll): Ladder => {
 
 /** Moves the time of a poll: later where it found nothing, earlier where it did. */
 const move = (state: State, poll: Poll): State => {
-  const { aim, asked, at, found, sent } = poll
+  const { asked, at, found, sent } = poll
+  const aim = aimOf(state, poll)
   const index = Math.min(asked.polls, state.gaps.length)
   const before = index === 0 ? state.first : state.gaps[index - 1]!
   // What was under way when this was moved says less of where it is now, the more of it there is.
@@ -241,12 +263,12 @@ const move = (state: State, poll: Poll): State => {
   const after: Steered = { moves, movedAt: isLate ? before.movedAt : at, late }
   const by = (found ? aim - 1 : aim) / (1 + late) ** 1.5
   return index === 0
-    ? { ...moveFirst(state, poll, by), first: after }
+    ? { ...moveFirst(state, poll, aim, by), first: after }
     : { ...state, gaps: state.gaps.with(index - 1, { ...after, share: movedGap(state.gaps[index - 1]!, moves, by) }) }
 }
 
 /** By as much as the results are spread, which the gap after it shows; by more when one poll after the other says the same. */
-const moveFirst = (state: State, { aim, asked, found, sent }: Poll, by: number): State => {
+const moveFirst = (state: State, { asked, found, sent }: Poll, aim: number, by: number): State => {
   const run = { found, length: state.run.found === found ? state.run.length + 1 : 1 }
   const usual = 2 + (found ? 3 * aim : 3 * (1 - aim)) / (found ? 1 - aim : aim)
   const size = Math.min(

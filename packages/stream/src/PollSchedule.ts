@@ -74,7 +74,7 @@ export const adaptive = (): Schedule.Schedule<
             sent: now,
             at: now,
             found,
-            aim: PollLaw.usualAim,
+            limited: false,
             learn: true,
             onTime: true,
             hinted: false
