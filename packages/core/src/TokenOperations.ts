@@ -264,7 +264,12 @@ const make = Effect.gen(function* () {
           baseUrl + paths.batchStatus({ params: { serviceId, tokenBatchRequestId } })
         ),
       (json, secrets) =>
-        Result.map(decodeStatus(json), (response) => statusFromResponse(response, (text) => strike(text, secrets())))
+        Result.flatMap(decodeStatus(json), (response) => {
+          const { requestId } = response.status ?? {}
+          return requestId == null || requestId === tokenBatchRequestId
+            ? Result.succeed(statusFromResponse(response, (text) => strike(text, secrets())))
+            : Result.fail("a status of another batch than was asked for")
+        })
     )
 
   return TokenOperations.of(withTyped({ address: { baseUrl, serviceId }, createBatchEncoded, batchStatus }))

@@ -107,6 +107,22 @@ export const operationsOverHttp = (name: string, client: Layer.Layer<HttpClient.
       }).pipe(Effect.scoped)
     )
 
+    it.live("does not take the status of another batch for that of the one that was asked for", () =>
+      Effect.gen(function* () {
+        const { port } = yield* serve((_, response) =>
+          json(response, 200, { status: { result: "SUCCEEDED", requestId: "r1" } })
+        )
+        yield* withOperations(local(port), (operations) =>
+          Effect.gen(function* () {
+            assert.strictEqual((yield* operations.batchStatus(TokenBatch.RequestId.make("r1"))).state, "Succeeded")
+            const error = yield* Effect.flip(operations.batchStatus(TokenBatch.RequestId.make("r2")))
+            assert.strictEqual(error._tag, "UnexpectedResponse")
+            assert.include(error.message, "of another batch")
+          })
+        )
+      }).pipe(Effect.scoped)
+    )
+
     const page = "<html><body>502 Bad Gateway</body></html>"
     it.live.each([
       ["a documented error", 400, JSON.stringify({ resultCode: "A1", resultMessage: "no" }), "ResultError", "A1: no"],

@@ -10,7 +10,7 @@
  *
  * A `RateLimiter` in the context, with a store that other processes share, bounds the requests of all of them together.
  */
-import { TokenBatch, TokenOperations, type AuthleteError } from "@tokenbatch/core"
+import { AuthleteError, TokenBatch, TokenOperations } from "@tokenbatch/core"
 import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
@@ -92,23 +92,23 @@ export interface Flow {
   readonly withdraw: () => void
   /** Waits until one more request may be made under the bound of the requests a second. */
   readonly limited: Effect.Effect<void>
-  /** Says what came of a create call that began at `sent`, and gives a ticket where it was taken. */
+  /** Says what came of a create call that began at `sent`: a ticket, or why it was not taken as far as is known. */
   readonly submitted: (
     sent: number,
     answer: Result.Result<TokenBatch.Receipt, AuthleteError.AuthleteError>,
     records: number
-  ) => Effect.Effect<Ticket | undefined>
+  ) => Effect.Effect<Result.Result<Ticket, AuthleteError.AuthleteError>>
   /** A ticket for a batch that was taken in another leg. */
   readonly adopt: (requestId: TokenBatch.RequestId) => Ticket
   /** In how many milliseconds the next create call may begin, as far as is known. */
   readonly createIn: () => number
   /** Waits until a batch is to be asked after. */
   readonly turn: (waiting: Waiting) => Effect.Effect<Turn>
-  /** Says what came of a status call that began at `sent`. */
+  /** Says what came of a status call that began at `sent`: whether the time until then is one in which the service answered such calls. */
   readonly polled: (
     poll: Pick<Waiting, "ticket" | "misses" | "last"> & { readonly sent: number; readonly turn: Turn },
     answer: Result.Result<TokenBatch.BatchStatus, AuthleteError.AuthleteError>
-  ) => Effect.Effect<void>
+  ) => Effect.Effect<boolean>
   /** A batch is no longer asked after. */
   readonly ended: (ticket: Ticket, found: boolean) => void
   /** A notification of the service: the batch whose request ID stands in it is asked after now, or else the one that is expected soonest. */
@@ -138,14 +138,14 @@ export interface Settings extends Options {
   readonly died: (cause: Cause.Cause<never>) => Effect.Effect<unknown>
 }
 
-/** Who waits to hand in. */
-interface Creating {
-  readonly resume: (admitted: boolean) => void
-}
-
-/** A batch that is with the service, and which notifications it has been brought forward by: one that named it, one that did not. */
+/** A batch that is with the service. */
 interface Known {
   readonly ticket: Ticket
+  /** When it was last asked after in vain, if nothing was answered of it since. */
+  silentAt: number
+  /** So often the service was taken to be away because of it among others, and was back when somebody else was asked after. */
+  blamed: number
+  /** Which notifications it has been brought forward by: one that named it, one that did not. */
   named: boolean
   guessed: boolean
   /** It is to be asked after once more, because a notification came while it was asked after. */
@@ -192,7 +192,8 @@ export const make = Effect.fnUntraced(function* (
   const auto = given === "auto"
   const slots = yield* Semaphore.make(FlowLaw.windowOf(law))
 
-  const creating: Array<Creating> = []
+  /** Who waits to hand in. */
+  const creating: Array<(admitted: boolean) => void> = []
   /** In the order in which they were taken. */
   const asking: Array<Asking> = []
   let calls = 0
@@ -203,6 +204,9 @@ export const make = Effect.fnUntraced(function* (
   /** Notifications that name no batch of ours are followed as long as they are right as often as not. */
   let credit = fullCredit
   let lastId: TokenBatch.RequestId | undefined
+  /** When a status call was last answered; and what was asked after in vain since any call was. */
+  let answeredAt = -Infinity
+  const silent = new Set<Known>()
   /** The most records of a create call that timed out, until it is known whether the service was away. */
   let timedOutWith = 0
   let stopped = false
@@ -210,12 +214,17 @@ export const make = Effect.fnUntraced(function* (
   const outage = yield* Outage.make({
     now,
     giveUpAfter: Duration.toMillis(settings.giveUpAfter),
-    ask: Effect.suspend(() => Effect.andThen(limited, operations.batchStatus(lastId ?? nobodys))),
+    ask: Effect.suspend(() => {
+      const isSilent = silent.values().some(({ ticket }) => ticket.requestId === lastId)
+      return Effect.andThen(limited, operations.batchStatus(isSilent ? nobodys : (lastId ?? nobodys)))
+    }),
     onAway: () => {
       timedOutWith = 0
       tell("Away")
     },
     onBack: (millis) => {
+      for (const known of silent) known.blamed++
+      silent.clear()
       observe({ _tag: "WasAway", at: now(), millis })
       tell("Back")
       stir()
@@ -294,7 +303,7 @@ export const make = Effect.fnUntraced(function* (
         break
       }
       observe({ _tag: "Sent", at })
-      creating.shift()!.resume(true)
+      creating.shift()!(true)
     }
     const wanted = FlowLaw.wantsPoll(law) && calls === 0
     let place = 0
@@ -317,8 +326,10 @@ export const make = Effect.fnUntraced(function* (
   const wake = (one: Asking, turn: Turn) => {
     one.isWaiting = false
     remove(asking, one)
-    calls++
-    observe({ _tag: "Asked", at: now() })
+    if (turn === "due" || turn === "hinted") {
+      calls++
+      observe({ _tag: "Asked", at: now() })
+    }
     one.resume(turn)
   }
 
@@ -335,6 +346,9 @@ export const make = Effect.fnUntraced(function* (
     }
     return first
   }
+
+  /** Whether no other batch has this request ID, as far as is remembered. */
+  const isNew = (requestId: TokenBatch.RequestId) => !atService.has(requestId) && !endedLately.has(requestId)
 
   /** Whether the service has asked not to be asked after it for a while. */
   const mayNotYet = ({ waiting: { last, least = 0 } }: Asking): boolean => last + least > now()
@@ -362,7 +376,14 @@ export const make = Effect.fnUntraced(function* (
   ).pipe(Effect.catchCause(settings.died))
 
   const hold = (ticket: Ticket): Ticket => {
-    atService.set(ticket.requestId, { ticket, named: false, guessed: false, again: false })
+    atService.set(ticket.requestId, {
+      ticket,
+      silentAt: Infinity,
+      blamed: 0,
+      named: false,
+      guessed: false,
+      again: false
+    })
     return ticket
   }
 
@@ -385,10 +406,8 @@ export const make = Effect.fnUntraced(function* (
     slots,
     batchSize: () => (auto ? size.size : given),
     admit: Effect.callback<boolean>((resume) => {
-      const waiting: Creating = {
-        resume: (admitted) => resume(Effect.succeed(admitted))
-      }
-      if (stopped || outage.isGone()) return waiting.resume(false)
+      const waiting = (admitted: boolean) => resume(Effect.succeed(admitted))
+      if (stopped || outage.isGone()) return waiting(false)
       creating.push(waiting)
       stir()
       return Effect.sync(() => remove(creating, waiting))
@@ -398,29 +417,35 @@ export const make = Effect.fnUntraced(function* (
       observe({ _tag: "Withdrawn" })
       stir()
     },
-    submitted: (sent, answer, records) =>
+    submitted: (sent, given, records) =>
       Effect.suspend(() => {
         const at = now()
-        let ticket: Ticket | undefined
-        if (Result.isSuccess(answer)) {
+        const answer = Result.flatMap(given, (receipt) =>
+          isNew(receipt.requestId) ? Result.succeed(receipt) : Result.fail(repeated)
+        )
+        const ticket = Result.map(answer, ({ requestId }): Ticket => {
           observe({ _tag: "Taken", at, sent })
-          lastId = answer.success.requestId
+          lastId = requestId
           // Others are answered meanwhile, so it was not the service that was away.
           if (timedOutWith > 0) measure({ _tag: "TooMuch", records: timedOutWith, at, forGood: false })
           timedOutWith = 0
-          ticket = hold({ requestId: lastId, taken: at, held: law.held, records, ours: true })
-        } else if (answer.failure._tag === "RateLimited") {
-          observe({ _tag: "Refused", at, sent, retryAfter: answer.failure.retryAfter })
-          refusedFor(answer.failure.retryAfter, at)
-        } else {
-          const timedOut = answer.failure._tag === "RequestTimeout"
+          return hold({ requestId, taken: at, held: law.held, records, ours: true })
+        })
+        const error = Result.isFailure(answer) ? answer.failure : undefined
+        if (error?._tag === "RateLimited") {
+          observe({ _tag: "Refused", at, sent, retryAfter: error.retryAfter })
+          refusedFor(error.retryAfter, at)
+        } else if (error !== undefined) {
+          const timedOut = error._tag === "RequestTimeout"
           observe({ _tag: "Lost", timedOut })
-          const tooLarge = "status" in answer.failure && answer.failure.status === 413
+          const tooLarge = "status" in error && error.status === 413
           if (tooLarge) measure({ _tag: "TooMuch", records, at, forGood: true })
           else if (timedOut) timedOutWith = Math.max(timedOutWith, records)
         }
+        const isAway = error !== undefined && Outage.isAway(error)
+        if (!isAway) silent.clear()
         stir()
-        return Effect.as(outage.heard(Result.isSuccess(answer) ? undefined : answer.failure), ticket)
+        return Effect.as(outage.heard(isAway ? error : undefined), ticket)
       }),
     adopt: (requestId) => {
       lastId = requestId
@@ -459,9 +484,10 @@ export const make = Effect.fnUntraced(function* (
         const { sent, ticket, turn } = poll
         const at = now()
         calls--
-        const refused = Result.isFailure(answer) && answer.failure._tag === "RateLimited"
-        const retryAfter = refused ? (answer.failure as AuthleteError.RateLimited).retryAfter : undefined
-        if (Result.isSuccess(answer) || !Outage.isAway(answer.failure)) {
+        const error = Result.isFailure(answer) ? answer.failure : undefined
+        const refused = error?._tag === "RateLimited"
+        const retryAfter = refused ? error.retryAfter : undefined
+        if (error === undefined || !Outage.isAway(error)) {
           observe({ _tag: "Polled", at, sent, refused, retryAfter })
           refusedFor(retryAfter, at)
         }
@@ -483,8 +509,21 @@ export const make = Effect.fnUntraced(function* (
             hinted: turn === "hinted"
           })
         }
+        const known = atService.get(ticket.requestId)!
+        const saysNothing = error !== undefined && Outage.saysNothing(error)
+        // Others were answered between two calls for this one that were not: it is this batch, not the service.
+        const isOdd = saysNothing && (answeredAt > known.silentAt || known.blamed >= blamedEnough)
+        known.silentAt = saysNothing ? at : Infinity
+        if (!saysNothing) {
+          silent.clear()
+          known.blamed = 0
+          if (!refused) answeredAt = at
+        } else if (!isOdd) silent.add(known)
         stir()
-        return outage.heard(Result.isFailure(answer) ? answer.failure : undefined)
+        return Effect.as(
+          isOdd ? Effect.void : outage.heard(saysNothing ? error : undefined),
+          !refused && (isOdd || !saysNothing)
+        )
       }),
     ended: end,
     hint: (text) => {
@@ -494,7 +533,6 @@ export const make = Effect.fnUntraced(function* (
         if (credit < 1 || longest(endedLately, text) !== undefined) return
         const one = soonest()
         if (one === undefined || mayNotYet(one)) return
-        // A service that gives one request ID twice has it there once.
         const known = atService.get(one.waiting.ticket.requestId)
         if (known !== undefined) known.guessed = true
         return wake(one, "hinted")
@@ -509,7 +547,7 @@ export const make = Effect.fnUntraced(function* (
     },
     stop: () => {
       stopped = true
-      for (const one of creating.splice(0)) one.resume(false)
+      for (const one of creating.splice(0)) one(false)
     },
     goOn: () => {
       stopped = false
@@ -527,6 +565,17 @@ const remove = <A>(all: Array<A>, one: A): void => {
   const index = all.indexOf(one)
   if (index >= 0) all.splice(index, 1)
 }
+
+/** It is a batch, not the service, that nothing is heard of: when that looked like an outage so often. */
+const blamedEnough = 2
+
+/** A receipt that another batch has already is not one of this batch: something in between repeats an answer. */
+const repeated = new AuthleteError.UnexpectedResponse({
+  status: 200,
+  reason: "an acceptance whose requestId another batch has",
+  headers: {},
+  body: ""
+})
 
 /** So many notifications that name no batch of ours may be wrong in a row. */
 const fullCredit = 8

@@ -19,7 +19,7 @@ export interface Options {
   readonly now: () => number
   /** Milliseconds that it may be away. */
   readonly giveUpAfter: number
-  /** A status call, of whatever batch. */
+  /** A status call, of a batch that does not itself raise the question. */
   readonly ask: Effect.Effect<unknown, AuthleteError.AuthleteError>
   readonly onAway: () => void
   /** Called with the milliseconds that it was away. */
@@ -32,7 +32,7 @@ export interface Options {
 
 /** What a run knows of its service being away. */
 export interface Outage {
-  /** Tells of a call: why it failed, or that it did not. */
+  /** Tells of a call: why it got no answer, or that it did. */
   readonly heard: (error: AuthleteError.AuthleteError | undefined) => Effect.Effect<void>
   readonly isOut: () => boolean
   readonly isGone: () => boolean
@@ -52,7 +52,7 @@ const longestBefore = 10_000
 /** Of outages that are long over nobody asks any more. */
 const remembered = 64
 
-/** Whether a failed call shows that the service is not there. */
+/** Whether a failed call shows that the service is not there. Where it was a status call, see {@link saysNothing}. */
 export const isAway = (error: AuthleteError.AuthleteError): boolean => {
   switch (error._tag) {
     case "TransportError":
@@ -65,6 +65,10 @@ export const isAway = (error: AuthleteError.AuthleteError): boolean => {
       return error.status >= 500
   }
 }
+
+/** Whether a failed status call leaves open whether the service is there: for it, a page that somebody else gives is no answer either. */
+export const saysNothing = (error: AuthleteError.AuthleteError): boolean =>
+  isAway(error) || (error._tag === "UnexpectedResponse" && error.status < 400)
 
 /** Watches, for as long as the scope is open. */
 export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Return<Outage, never, Scope.Scope> {
@@ -88,7 +92,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     const asked = options.ask.pipe(
       Effect.matchEffect({
         onSuccess: () => Effect.void,
-        onFailure: (error) => (isAway(error) ? Effect.fail(error) : Effect.void)
+        onFailure: (error) => (saysNothing(error) ? Effect.fail(error) : Effect.void)
       }),
       breaker.execute({ key }),
       Effect.result
@@ -124,7 +128,7 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
     heard: Effect.fnUntraced(function* (error) {
       // What was under way when the service was found away says nothing of whether it is back.
       if (out) return
-      if (error === undefined || !isAway(error)) {
+      if (error === undefined) {
         // Of one that was answered after another one the breaker learns nothing.
         if (unanswered === 0) return
         unanswered = 0

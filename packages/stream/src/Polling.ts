@@ -3,7 +3,7 @@
  * find out, or for a schedule to say.
  *
  * An answer that settles nothing (an unknown id, a 5xx, a page of HTML, a reset) is asked again. The deadline counts only time in
- * which the service answers, so that an outage does not turn everything in flight into unresolved.
+ * which the service answers, this batch or others, so that an outage does not turn everything in flight into unresolved.
  */
 import { AuthleteError, Secrets, TokenOperations, TokenBatch } from "@tokenbatch/core"
 import * as Duration from "effect/Duration"
@@ -45,10 +45,6 @@ export interface Options {
 }
 
 export const defaultPollTimeout = Duration.minutes(15)
-
-/** Whether a failed poll shows that the service is there. */
-const isAnswer = (error: AuthleteError.AuthleteError): boolean =>
-  (error._tag === "ResultError" || error._tag === "UnexpectedResponse") && error.status >= 400 && error.status < 500
 
 /** Whether a failed poll says that no batch has the request ID. Which code says so is published nowhere; a refusal of the request does. */
 const isUnknownId = (error: AuthleteError.AuthleteError): boolean =>
@@ -131,10 +127,10 @@ const ask = Effect.fnUntraced(function* (
 
     polls++
     const now = flow.now()
-    yield* flow.polled({ ticket, misses, last: asked, sent, turn }, answer)
+    const counts = yield* flow.polled({ ticket, misses, last: asked, sent, turn }, answer)
     retryAfter = 0
     const away = flow.awaySince(answered)
-    if (Result.isSuccess(answer) || isAnswer(answer.failure)) {
+    if (counts) {
       waited += now - asked - flow.awaySince(asked)
       answered = now
     }

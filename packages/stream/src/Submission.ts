@@ -129,13 +129,13 @@ const attempts = Effect.fnUntraced(function* (
       return { _tag: dryRun ? "NotSubmitted" : "InDoubt", code: "STOPPED", message }
     }
     const ticket = yield* flow.submitted(sent, answer, records)
-    if (Result.isSuccess(answer)) {
+    if (Result.isSuccess(ticket)) {
       leg.anyTaken = true
       leg.lastTaken = flow.now()
-      return { _tag: "Taken", ticket: ticket!, sent }
+      return { _tag: "Taken", ticket: ticket.success, sent }
     }
 
-    const error = answer.failure
+    const error = ticket.failure
     const meaning = CreateAnswer.meaning(error, { anyTaken: leg.anyTaken })
     last = { code: AuthleteError.code(error), message: error.message }
     switch (meaning._tag) {

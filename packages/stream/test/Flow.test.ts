@@ -35,11 +35,14 @@ const working = (options: {
   readonly time?: number | ((index: number) => number)
   /** What every call comes to at a moment, if that is no answer. */
   readonly failing?: (now: number) => AuthleteError.AuthleteError | undefined
+  /** What a status call for a batch comes to, if that is no answer. */
+  readonly poisoned?: (id: string) => AuthleteError.AuthleteError | undefined
   /** What a create call comes to where so many batches are with it. */
   readonly refusing?: (held: number, now: number) => AuthleteError.AuthleteError | undefined
   readonly trip?: number
 }) => {
-  const { failing = () => undefined, refusing = () => undefined, time = 1000, trip = 10 } = options
+  const { failing = () => undefined, poisoned = () => undefined, refusing = () => undefined } = options
+  const { time = 1000, trip = 10 } = options
   const calls: Array<Call> = []
   const ready = new Map<string, number>()
   const polls = new Map<string, number>()
@@ -71,6 +74,8 @@ const working = (options: {
     status: (id) =>
       answer("status", id, (now) => {
         polls.set(id, (polls.get(id) ?? 0) + 1)
+        const error = poisoned(id)
+        if (error !== undefined) return Effect.fail(error)
         const at = ready.get(id)
         if (at === undefined) return Effect.fail(new ResultError({ status: 400, resultCode: "UNKNOWN" }))
         if (now < at) return Effect.succeed(running)
@@ -285,6 +290,76 @@ describe("a service that is away", () => {
       assert.strictEqual(report.records.created, 399)
       assert.strictEqual(report.records.unresolved, 1)
     })
+  )
+})
+
+it.effect("a receipt that another batch has already is in doubt", () =>
+  Effect.gen(function* () {
+    // As something in between does that gives one answer again and again.
+    const model = service({ create: (_, call) => Effect.succeed(call <= 3 ? "batch-1" : `batch-${call}`) })
+    const { events, report } = yield* inTime(run(lines(10), model, { batchSize: 1, concurrency: 2 }))
+    assert.deepStrictEqual([report.records.created, report.records.unresolved], [8, 2])
+    assert.strictEqual(only("BatchUnresolved", events).length, 2)
+  })
+)
+
+describe("a batch whose status never comes right", () => {
+  const answers = [
+    ["a 500", new ResultError({ status: 500, resultCode: "BROKEN" })],
+    ["a page", new UnexpectedResponse({ status: 200, reason: "a page", headers: {}, body: "" })],
+    ["no answer in time", new RequestTimeout({ timeout: 5000, sent: true })]
+  ] as const
+
+  it.effect.each(answers)("%s: it is unresolved at its deadline, and the run goes on", ([, error]) =>
+    Effect.gen(function* () {
+      const model = working({ poisoned: (id) => (id === "batch-000003" ? error : undefined), time: 20_000 })
+      const { events, report } = yield* inTime(
+        run(lines(3000), model.against, {
+          batchSize: 1,
+          concurrency: 20,
+          pollTimeout: "2 minutes",
+          giveUpAfter: "1 minute"
+        })
+      )
+      assert.isUndefined(report.stopped)
+      assert.deepStrictEqual([report.records.created, report.records.unresolved], [2999, 1])
+      assert.notInclude(reasons(events), "Away", "others are answered")
+      assert.isTrue(model.polls.get("batch-000003")! < 40)
+    })
+  )
+
+  it.effect.each(answers)("%s: also where it is the last one", ([, error]) =>
+    Effect.gen(function* () {
+      const model = working({ poisoned: (id) => (/0000(39|40)$/.test(id) ? error : undefined) })
+      const { events, report } = yield* inTime(
+        run(lines(40), model.against, { batchSize: 1, pollTimeout: "5 minutes", giveUpAfter: "20 minutes" })
+      )
+      assert.isUndefined(report.stopped)
+      assert.deepStrictEqual([report.records.created, report.records.unresolved], [38, 2])
+      assert.isTrue(report.elapsedMs < minutes(7), `${report.elapsedMs} ms`)
+      assert.isTrue(only("FlowChanged", events).length < 12, "it does not go to and fro")
+      for (const id of ["batch-000039", "batch-000040"])
+        assert.isTrue(model.polls.get(id)! < 60, `${model.polls.get(id)}`)
+    })
+  )
+
+  it.effect("while no status call is answered, though creates are: nothing is unresolved for it", () =>
+    Effect.gen(function* () {
+      const error = answers[0][1]
+      let now = 0
+      const model = working({ poisoned: () => (now > 5000 && now < minutes(40) ? error : undefined) })
+      yield* Effect.forkScoped(
+        Effect.forever(
+          Effect.andThen(
+            Effect.sleep(100),
+            Effect.map(Clock.currentTimeMillis, (at) => void (now = at))
+          )
+        )
+      )
+      const { report } = yield* inTime(run(lines(300), model.against, { batchSize: 1, pollTimeout: "5 minutes" }))
+      assert.isUndefined(report.stopped)
+      assert.strictEqual(report.records.created, 300)
+    }).pipe(Effect.scoped)
   )
 })
 

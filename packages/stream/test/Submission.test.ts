@@ -318,7 +318,8 @@ describe("Submission", () => {
   it.effect("begins to count anew with each batch", () =>
     Effect.gen(function* () {
       const against = service({
-        create: (_, call) => (call % 5 === 0 ? taken : fail(new RateLimited({ status: 429, retryAfter: 100_000 })))
+        create: (_, call) =>
+          call % 5 === 0 ? Effect.succeed(`batch-${call}`) : fail(new RateLimited({ status: 429, retryAfter: 100_000 }))
       })
       const { exitCode } = yield* inTime(
         run(lines(5), against, { batchSize: 1, concurrency: 1, giveUpAfter: "10 minutes" })

@@ -663,16 +663,17 @@ describe("TokenBatchRun", () => {
 
   it.effect("uses the buffers of its batches again, split or not", () =>
     Effect.gen(function* () {
+      let taken = 0
       const buffers = new Set<ArrayBufferLike>()
       const layer = TokenOperations.TokenOperations.layerTest({
         createBatchEncoded: (body) =>
           Effect.suspend(() => {
             // Halves have bodies of their own.
-            if (body.length < 500) return Effect.succeed({ requestId: TokenBatch.RequestId.make("half") })
+            if (body.length < 500) return Effect.succeed({ requestId: TokenBatch.RequestId.make(`half-${++taken}`) })
             buffers.add(body.buffer)
             return buffers.size % 2 === 0
               ? Effect.fail(refused)
-              : Effect.succeed({ requestId: TokenBatch.RequestId.make("whole") })
+              : Effect.succeed({ requestId: TokenBatch.RequestId.make(`whole-${++taken}`) })
           }),
         batchStatus: () => Effect.succeed({ state: "Succeeded" as const })
       })
