@@ -14,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import * as Semaphore from "effect/Semaphore"
-import { notSet, type InvalidSetting, type Setting } from "./AuthleteConfig.ts"
+import { InvalidSetting, notSet, type Setting } from "./AuthleteConfig.ts"
 
 /** The bearer cannot be had. */
 export class CredentialsError extends Schema.TaggedError<CredentialsError>()("CredentialsError", {
@@ -48,11 +48,17 @@ export class Credentials extends Context.Service<
   static readonly layer = (bearer: Redacted.Redacted): Layer.Layer<Credentials> =>
     Layer.succeed(Credentials, Credentials.of({ bearer: Effect.succeed(bearer), fresh: () => Effect.succeed(bearer) }))
 
-  /** The bearer in `AUTHLETE_BEARER`. */
+  /** The bearer in `AUTHLETE_BEARER`, white space around it aside. */
   static readonly layerConfig: Layer.Layer<Credentials, InvalidSetting | Config.ConfigError> = Layer.unwrap(
     Effect.gen(function* () {
       const bearer = yield* Config.option(Config.Redacted(bearerSetting[0]))
-      return Option.isSome(bearer) ? Credentials.layer(bearer.value) : yield* notSet(bearerSetting)
+      const text = Option.isSome(bearer) ? Redacted.value(bearer.value).trim() : ""
+      if (text === "") return yield* notSet(bearerSetting)
+      if (!isBearer(text)) {
+        const reason = "holds more than a bearer: white space, or characters that no bearer has"
+        return yield* new InvalidSetting({ setting: bearerSetting[0], reason })
+      }
+      return Credentials.layer(Redacted.make(text, { label: "bearer" }))
     })
   )
 

@@ -168,11 +168,14 @@ const readBodyOfUnknownSize = (response: HttpClientResponse.HttpClientResponse):
     )
   })
 
+/** One of the three forms of RFC 9110, section 5.6.7: `Date.parse` finds a date in nearly everything that has a number in it. */
+const httpDate = /^(Mon|Tues?|Wed(nes)?|Thu(rs)?|Fri|Sat(ur)?|Sun)(day)?,? .*\d\d:\d\d:\d\d/
+
 /** Milliseconds from `now`, out of seconds or an HTTP date; at most five minutes. */
 export const parseRetryAfter = (header: string | undefined, now: number): number | undefined => {
   if (header === undefined) return undefined
   const text = header.trim()
-  const millis = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : /[A-Za-z]/.test(text) ? Date.parse(text) - now : NaN
+  const millis = /^\d+(\.\d+)?$/.test(text) ? Number(text) * 1000 : httpDate.test(text) ? Date.parse(text) - now : NaN
   return Number.isFinite(millis) ? Math.min(Math.max(millis, 0), maxRetryAfter) : undefined
 }
 

@@ -94,19 +94,49 @@ export const tokenValues = (body: Uint8Array): ReadonlyArray<string> => {
 }
 
 /**
- * Whether a text stands somewhere in bytes of UTF-8, as it is. By Horspool's algorithm (R. N. Horspool, Practical fast searching in
- * strings, 1980), which looks at few of the bytes: a body is too large to make a string of for every answer, and not every platform has a `Buffer`.
+ * Whether a text holds a token value of a request body, or is a part of one. What is looked for is at least eight characters long, in one
+ * piece as the body writes it, and nineteen where the text is as long as that: no token that is hard to guess is shorter.
+ *
+ * Asked of each answer, so the body is made values of only where the two have so much in common.
  */
-export const standsIn = (bytes: Uint8Array, text: string): boolean => {
-  const wanted = new TextEncoder().encode(text)
-  const last = wanted.length - 1
-  if (last < 0) return true
-  const steps = new Int32Array(256).fill(wanted.length)
-  for (let i = 0; i < last; i++) steps[wanted[i]!] = last - i
-  for (let at = last; at < bytes.length; at += steps[bytes[at]!]!) {
-    let back = 0
-    while (back <= last && bytes[at - back] === wanted[last - back]) back++
-    if (back > last) return true
+export const holdsTokenValue = (text: string, body: Uint8Array): boolean =>
+  haveRunInCommon(new TextEncoder().encode(text), body) &&
+  tokenValues(body).some((value) => text.includes(value) || value.includes(text))
+
+/** So many bytes at a place of the body are held against all places of the text. */
+const window = 8
+/** And so far apart these places are, at most: a run that is longer than a window by as much is looked at in one of them. */
+const widestStep = 12
+
+const hashBits = 14
+/** 1 for what a window of the text begins with. Made once, and cleared after each use. */
+const begins = new Uint8Array(1 << hashBits)
+
+const hash = (view: DataView, at: number): number => Math.imul(view.getInt32(at, true), 0x9e3779b1) >>> (32 - hashBits)
+
+const viewOf = ({ buffer, byteLength, byteOffset }: Uint8Array) => new DataView(buffer, byteOffset, byteLength)
+
+const haveRunInCommon = (text: Uint8Array, body: Uint8Array): boolean => {
+  const last = text.length - window
+  if (last < 0) return false
+  const ofText = viewOf(text)
+  const ofBody = viewOf(body)
+  for (let at = 0; at <= last; at++) begins[hash(ofText, at)] = 1
+  const step = Math.min(last + 1, widestStep)
+  let found = false
+  for (let at = 0; at <= body.length - window && !found; at += step) {
+    if (begins[hash(ofBody, at)] === 1) found = standsAt(text, body, at)
+  }
+  for (let at = 0; at <= last; at++) begins[hash(ofText, at)] = 0
+  return found
+}
+
+/** Whether a window of the body stands somewhere in the text. */
+const standsAt = (text: Uint8Array, body: Uint8Array, at: number): boolean => {
+  for (let start = 0; start <= text.length - window; start++) {
+    let length = 0
+    while (length < window && text[start + length] === body[at + length]) length++
+    if (length === window) return true
   }
   return false
 }

@@ -26,6 +26,7 @@ import * as Struct from "effect/Struct"
 import * as Guard from "./Guard.ts"
 import { Int64, Int64FromJson, isInt64, isInt64Number, rawJson, reviver } from "./Int64.ts"
 import * as RecordBytes from "./RecordBytes.ts"
+import * as RecordText from "./RecordText.ts"
 
 const grantTypeExpected = `expected one of ${Guard.grantTypes.filter((type) => type !== "REFRESH_TOKEN").join(", ")}`
 const refreshTokenRefused = "REFRESH_TOKEN cannot be created: name the grant type that the token first came from"
@@ -463,6 +464,9 @@ export interface CheckOptions {
   readonly requireAccessToken?: boolean | undefined
 }
 
+/** Objects and arrays inside one another, at most: far beyond what a record needs, and what every reader's stack can take. */
+const maxDepth = 256
+
 /** A number of so many digits may have been rounded out of the range of an int64, or into it. */
 const manyDigits = /\d{19}/
 
@@ -494,7 +498,15 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   }
   return (text: string, value: unknown): Violation | undefined => {
     const broken = check(value)
-    return broken !== undefined && mayBeRounded(text, value, broken.path[0]) ? check(JSON.parse(text, reviver)) : broken
+    if (broken !== undefined && !mayBeRounded(text, value, broken.path[0])) return broken
+    const { depth, repeated } = RecordText.look(text)
+    if (depth > maxDepth) return { path: [], message: `is nested too deeply: ${maxDepth} levels at most` }
+    return (
+      (broken === undefined ? undefined : check(JSON.parse(text, reviver))) ??
+      (repeated === undefined
+        ? undefined
+        : { path: Guard.recordNames.has(repeated) ? [repeated] : [], message: "a field stands twice in the record" })
+    )
   }
 }
 

@@ -46,7 +46,7 @@ import { AuthleteConfig } from "./AuthleteConfig.ts"
 import { RequestTimeout, type AuthleteError } from "./AuthleteError.ts"
 import { bearerSetting, Credentials } from "./Credentials.ts"
 import * as HttpAnswer from "./HttpAnswer.ts"
-import { standsIn, strike, tokenValues } from "./Secrets.ts"
+import { holdsTokenValue, strike, tokenValues } from "./Secrets.ts"
 import {
   CreateResponse,
   RequestId,
@@ -240,8 +240,8 @@ const make = Effect.gen(function* () {
           if (requestId.length > maxRequestIdLength)
             return Result.fail("an acceptance whose requestId is too long for one")
           // It will be written down, so it must not be a secret come back, as it was sent.
-          if (requestId.length >= 8 && standsIn(body, requestId)) {
-            return Result.fail("an acceptance whose requestId was a part of the request")
+          if (holdsTokenValue(requestId, body)) {
+            return Result.fail("an acceptance whose requestId was a token value of the request")
           }
           for (const bearer of bearers) {
             if (requestId.includes(bearer)) return Result.fail("an acceptance whose requestId was the credential")

@@ -40,6 +40,27 @@ describe("Credentials", () => {
     }).pipe(Effect.provide(Credentials.Credentials.layerEffect(source)))
   })
 
+  it.effect.each([
+    ["abc\n", "abc"],
+    [" abc ", "abc"],
+    ["", "is not set"],
+    [" \n", "is not set"],
+    ["two words", "more than a bearer"],
+    ["two\nlines", "more than a bearer"],
+    ["schlüssel", "more than a bearer"]
+  ] as const)("takes %j from the environment for %j", ([value, expected]) =>
+    Effect.gen(function* () {
+      const provider = ConfigProvider.fromEnv({ env: { AUTHLETE_BEARER: value } })
+      const got = yield* Effect.flatMap(Credentials.Credentials, ({ bearer }) => bearer).pipe(
+        Effect.provide(Credentials.Credentials.layerConfig),
+        Effect.provide(ConfigProvider.layer(provider)),
+        Effect.match({ onSuccess: Redacted.value, onFailure: (error) => error.message })
+      )
+      assert.include(got, expected)
+      if (got !== expected && value.trim() !== "") assert.notInclude(got, value.trim())
+    })
+  )
+
   it.effect("reads a file again after it was refused, and says what is wrong with one", () => {
     let content = " first \n"
     const fs = FileSystem.layerNoop({ readFileString: () => Effect.succeed(content) })

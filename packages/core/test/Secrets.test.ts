@@ -95,23 +95,54 @@ describe("Secrets", () => {
     assert.deepStrictEqual(Secrets.tokenValues(new TextEncoder().encode("{}")), [])
   })
 
-  it.prop(
-    "finds a text in bytes where it stands, and nowhere else",
-    { text: Schema.String, bytes: Schema.String, few: Schema.Array(Schema.Literals(["a", "b", "ab", "é"])) },
-    ({ bytes, few, text }) => {
-      const encoder = new TextEncoder()
-      for (const [hay, needle] of [
-        [bytes, text],
-        [bytes + text + bytes, text],
-        [few.join(""), "abab"],
-        [few.join(""), few.slice(1, 4).join("")]
-      ] as const) {
-        const whole = hay.toWellFormed()
-        assert.strictEqual(
-          Secrets.standsIn(encoder.encode(whole), needle.toWellFormed()),
-          whole.includes(needle.toWellFormed())
-        )
+  describe("a text and the token values of a body", () => {
+    const encode = (value: unknown) => new TextEncoder().encode(JSON.stringify(value))
+    const value = "0123456789abcdefghij"
+    const bodyOf = (accessToken: string, before = "") => encode([{ subject: before }, { accessToken }])
+
+    it("tells a value, a part of one, and a text with one in it, wherever it stands", () => {
+      for (let before = 0; before < 9; before++) {
+        const body = bodyOf(value, "x".repeat(before))
+        for (const [text, holds] of [
+          [value, true],
+          [`batch-${value}`, true],
+          [`${value}/1`, true],
+          [value.slice(3, 11), true],
+          [value.slice(3, 12), true],
+          [value.slice(1, 20), true],
+          [value.slice(3, 10), false],
+          // So much alone tells next to nothing.
+          [`batch-${value.slice(0, 12)}`, false],
+          ["accessToken", false],
+          ["another-name-altogether", false],
+          ["", false]
+        ] as const) {
+          assert.strictEqual(Secrets.holdsTokenValue(text, body), holds, `${text} ${before}`)
+        }
       }
-    }
-  )
+    })
+
+    it("tells a value that the body writes with escapes", () => {
+      const body = new TextEncoder().encode(`[{"accessToken":"0123456789abcdefghij\\/def\\u003d"}]`)
+      assert.isTrue(Secrets.holdsTokenValue("0123456789abcdefghij/def=", body))
+    })
+
+    it.prop(
+      "says nothing of what else is in it",
+      { text: Schema.String, subject: Schema.String, tokens: Schema.Array(Schema.String) },
+      ({ subject, text, tokens }) => {
+        const known = [...tokens, text].filter(
+          (token) => token.length >= 19 && /^[ -~]*$/.test(token) && !/["\\]/.test(token)
+        )
+        const body = encode(known.map((accessToken) => ({ subject, accessToken })))
+        for (const one of [text, subject, `${subject}${text}`, ...tokens]) {
+          const expected = known.some((token) => one.includes(token) || (one.length >= 19 && token.includes(one)))
+          if (expected) assert.isTrue(Secrets.holdsTokenValue(one, body))
+          if (!known.some((token) => one.includes(token) || token.includes(one))) {
+            assert.isFalse(Secrets.holdsTokenValue(one, body))
+          }
+        }
+      }
+    )
+  })
 })

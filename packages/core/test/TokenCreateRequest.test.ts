@@ -542,14 +542,50 @@ describe("TokenCreateRequest", () => {
       text.replace('"clientId":1', '"clientId":1e3'),
       text.replace('"clientId":1', `"clientId":${2n ** 63n - 1n}`),
       text.replace("clientId", "client\\u0049d"),
-      text.replace('"john"', '"j\\u006fhn"'),
-      text.replace("{", '{"acr":"a",').replace("}", ',"acr":"b"}')
+      text.replace('"john"', '"j\\u006fhn"')
     ]) {
       assert.isUndefined(scanText(seldom), seldom)
       assert.isDefined(expected(seldom), seldom)
     }
     // And what has no end.
     assert.isUndefined(scan(Buffer.from(text), 0))
+  })
+
+  describe("what a parser does not tell", () => {
+    const check = TokenCreateRequest.makeCheck({ allowUnknownFields: true })
+    const of = (text: string) => {
+      const violation = check(text, JSON.parse(text))
+      return violation && `${TokenCreateRequest.formatPath(violation.path)}: ${violation.message}`
+    }
+    const text = JSON.stringify(good)
+
+    it("refuses a field that stands twice: which of them counts is not for us to say", () => {
+      const twice = "a field stands twice in the record"
+      for (const [name, odd] of [
+        ["accessToken", text.replace("{", '{"accessToken":"first",')],
+        ["accessToken", text.replace("{", '{"\\u0061ccessToken" : "first",')],
+        ["acr", text.replace("{", '{"acr":"}\\"",').replace(/}$/, ', "acr":null}')],
+        // Of others the name may be anything.
+        ["", text.replace("{", '{"mine":1,').replace(/}$/, ',"mine":2}')]
+      ] as const) {
+        assert.strictEqual(of(odd), `${name}: ${twice}`)
+        assert.isUndefined(scanText(odd))
+      }
+      assert.isUndefined(
+        of(text.replace("{", '{"a":"accessToken","b":{"accessToken":1,"x":[{"accessToken":2}]},"c":["c"],'))
+      )
+    })
+
+    it("refuses what is nested too deeply, however deep that is", () => {
+      for (const depth of [1, 200, 255, 256, 4000, 100_000]) {
+        const deep = `${"[".repeat(depth)}"]"${"]".repeat(depth)}`
+        const expected = depth < 256 ? undefined : ": is nested too deeply: 256 levels at most"
+        assert.strictEqual(of(text.replace("{", `{"mine":${deep},`)), expected, `${depth}`)
+        // Where a number has to be looked at digit for digit as well.
+        const wide = text.replace('"clientId":1', `"clientId":${2n ** 63n},"scopes":${deep}`)
+        assert.include(of(wide), depth < 256 ? "expected a" : "too deeply", `${depth}`)
+      }
+    })
   })
 
   it.prop("repeats no value, whatever is wrong and wherever", { seed: Schema.Int }, ({ seed }) => {

@@ -159,7 +159,8 @@ export const operationsOverHttp = (name: string, client: Layer.Layer<HttpClient.
       ["..", "cannot be asked for"],
       ["a\ud800b", "cannot be asked for"],
       ["i".repeat(257), "too long for one"],
-      [token, "a part of the request"]
+      [token, "a token value of the request"],
+      [`batch-${token}-1`, "a token value of the request"]
     ] as const)("takes no receipt that is none: %j", ([requestId, reason]) =>
       Effect.gen(function* () {
         const { port } = yield* serve((_, response) =>

@@ -28,6 +28,8 @@ export interface Options {
   readonly unwritten: (event: RunEvent) => RunEvent | undefined
   /** Called once, when the journal fails: stops the leg, and gives the event that says so. */
   readonly failed: (message: string) => RunEvent
+  /** Called when a defect ends the writing: nobody who waits for an event would go on any more. */
+  readonly died: (cause: Cause.Cause<never>) => Effect.Effect<unknown>
 }
 
 interface Entry {
@@ -37,6 +39,7 @@ interface Entry {
 
 /** A log, for as long as the scope is open. What it gives takes an event at once, and waits until it is written and passed on. */
 export const make = Effect.fnUntraced(function* ({
+  died,
   fold,
   failed,
   journal,
@@ -82,7 +85,7 @@ export const make = Effect.fnUntraced(function* ({
         yield* write(yield* Queue.takeAll(entries))
         if (writing) yield* Effect.sleep(interval)
       }
-    })
+    }).pipe(Effect.catchCause(died))
   )
 
   return (event) => {

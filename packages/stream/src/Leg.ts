@@ -131,12 +131,12 @@ export const untilHalted = <A, E, R, B>(
   effect: Effect.Effect<A, E, R>,
   onHalted: () => B
 ): Effect.Effect<A | B, E, R> =>
-  Effect.suspend(() =>
+  Effect.uninterruptibleMask((restore) =>
     leg.halted
       ? Effect.sync(onHalted)
       : // A race with the halt would be two fibers for each call of a run, where one does.
         Effect.flatMap(FiberSet.run(leg.calls, effect), (call) =>
-          Fiber.await(call).pipe(
+          restore(Fiber.await(call)).pipe(
             // Whoever is interrupted gives back what the call may still use, so it has to have ended.
             Effect.onInterrupt(() => Fiber.interrupt(call)),
             Effect.flatMap((exit): Effect.Effect<A | B, E> =>

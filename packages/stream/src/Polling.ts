@@ -6,6 +6,7 @@
  * which the service answers, this batch or others, so that an outage does not turn everything in flight into unresolved.
  */
 import { AuthleteError, Secrets, TokenOperations, TokenBatch } from "@tokenbatch/core"
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
@@ -75,7 +76,12 @@ const ask = Effect.fnUntraced(function* (
 ): Effect.fn.Return<Outcome, never, TokenOperations.TokenOperations> {
   const operations = yield* TokenOperations.TokenOperations
   const { flow } = leg
-  const nextDelay = pollSchedule === undefined ? undefined : yield* Schedule.toStep(pollSchedule)
+  const step = pollSchedule === undefined ? undefined : yield* Schedule.toStep(pollSchedule)
+  // A schedule goes by the wall clock.
+  const nextDelay =
+    step &&
+    ((status: TokenBatch.BatchStatus | undefined) =>
+      Effect.flatMap(Clock.currentTimeMillis, (now) => step(now, status)))
   const deadline = Duration.toMillis(pollTimeout)
   const awayLimit = Duration.toMillis(giveUpAfter)
 
@@ -100,7 +106,7 @@ const ask = Effect.fnUntraced(function* (
     unresolved({ code: "STOPPED", message: "the run stopped before the service had said how the batch ended" })
 
   for (;;) {
-    const delay = nextDelay === undefined ? undefined : yield* Effect.option(nextDelay(asked, status))
+    const delay = nextDelay === undefined ? undefined : yield* Effect.option(nextDelay(status))
     if (delay?._tag === "None") return unresolved(last, lost)
     // As long as the service asks for, but not beyond the moment at which it has been away for too long.
     const patience = Math.max(answered + awayLimit + flow.awaySince(answered) - asked, 0)
@@ -141,7 +147,7 @@ const ask = Effect.fnUntraced(function* (
     if (Result.isSuccess(answer)) {
       status = answer.success
       // So that a schedule can learn from it; that it ends with it is no news.
-      if (nextDelay !== undefined && TokenBatch.hasEnded(status)) yield* Effect.ignore(nextDelay(now, status))
+      if (nextDelay !== undefined && TokenBatch.hasEnded(status)) yield* Effect.ignore(nextDelay(status))
       if (status.state === "Succeeded") return { _tag: "Succeeded", polls }
       if (status.state === "Failed") {
         const hidden = secrets()

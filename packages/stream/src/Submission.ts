@@ -155,7 +155,10 @@ const attempts = Effect.fnUntraced(function* (
     notTakenSince = Math.max(notTakenSince ?? now, leg.lastTaken)
     const retryAfter = meaning._tag === "NotTaken" ? meaning.retryAfter : undefined
     const paced = error._tag === "RateLimited" && retrySchedule === undefined
-    const delay = paced ? undefined : yield* Effect.option(nextDelay(now, { error, retryAfter }))
+    // A schedule goes by the wall clock.
+    const delay = paced
+      ? undefined
+      : yield* Effect.option(nextDelay(yield* Clock.currentTimeMillis, { error, retryAfter }))
     const millis =
       delay === undefined ? flow.createIn() : delay._tag === "Some" ? Duration.toMillis(delay.value[1]) : Infinity
     // While the service is away altogether, it is for the flow to say when that has been too long.

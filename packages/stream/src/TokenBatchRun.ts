@@ -193,7 +193,8 @@ const run = Effect.fnUntraced(function* <E, R>(
     fold,
     pass: (events) => Effect.asVoid(Queue.offerAll(queue, events)),
     unwritten: (event) => Delivery.unwritten(event, open),
-    failed: (message) => Leg.fail(leg, message)
+    failed: (message) => Leg.fail(leg, message),
+    died
   })
   const flow = yield* Flow.make({
     ...options,

@@ -55,6 +55,27 @@ describe("Leg", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.effect("leaves no call under way whose caller was interrupted while it began", () =>
+    Effect.gen(function* () {
+      const leg = yield* Leg.make({ flow: yield* flow, emitUnsafe: () => Effect.void })
+      let ended = 0
+      const caller: Fiber.Fiber<unknown> = yield* Effect.forkChild(
+        Effect.suspend(() =>
+          Leg.untilHalted(
+            leg,
+            Effect.suspend(() => {
+              caller.interruptUnsafe()
+              return Effect.onInterrupt(Effect.never, () => Effect.sync(() => ended++))
+            }),
+            () => "halted"
+          )
+        )
+      )
+      yield* Fiber.await(caller)
+      assert.strictEqual(ended, 1)
+    }).pipe(Effect.scoped)
+  )
+
   it.effect("is stopped even if who stops it is interrupted before that is written down", () =>
     Effect.gen(function* () {
       const said: Array<string> = []
