@@ -154,14 +154,20 @@ const folderOf = Effect.fnUntraced(function* (
   return Option.none<RunFolder.RunFolder>()
 })
 
-/** A run of the same files that could be gone on with. */
+/** A run of the same files that could be gone on with. Where there is none, nobody else begins one until this one has ended. */
 const unfinishedRun = Effect.fnUntraced(function* ({ inputs, stdin }: Inputs.Inputs) {
   if (stdin) return undefined
   const { address } = yield* TokenOperations.TokenOperations
-  return yield* RunFolder.unfinished(
-    inputs.map(({ identity, name }) => ({ identity: identity ?? "", ...(name === undefined ? undefined : { name }) })),
-    address
-  )
+  const pinned = inputs.map(({ identity, name }) => ({
+    identity: identity ?? "",
+    ...(name === undefined ? undefined : { name })
+  }))
+  const find = RunFolder.unfinished(pinned, address)
+  const before = yield* find
+  if (before !== undefined) return before
+  yield* RunFolder.hold(pinned, address)
+  // Whoever held them until a moment ago may have left one.
+  return yield* find
 })
 
 /** Refuses flags that say something else than what a run began with. Those that say nothing are as they were. */

@@ -6,6 +6,7 @@
  */
 import * as UserDirectories from "effect/persistence/UserDirectories"
 import { RunJournal, RunReport, RunState, type RunEvent } from "@tokenbatch/stream"
+import * as JournalLock from "@tokenbatch/stream/JournalLock"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -13,7 +14,7 @@ import * as Option from "effect/Option"
 import * as Path from "effect/Path"
 import type * as PlatformError from "effect/PlatformError"
 import * as Stream from "effect/Stream"
-import { randomBytes } from "node:crypto"
+import { createHash, randomBytes } from "node:crypto"
 import { Failure } from "./Failure.ts"
 import * as IoError from "./IoError.ts"
 import * as OutputFiles from "./OutputFiles.ts"
@@ -209,6 +210,41 @@ const filesOf = (inputs: RunEvent.Pinned["inputs"]) =>
     Effect.forEach(inputs, ({ identity }) => OutputFiles.identityOf(identity)),
     (files) => files.filter((file) => file !== undefined)
   )
+
+/**
+ * Holds these inputs at this address until the scope closes: two runs that begin at the same moment would not see each other's journals, and
+ * submit all of it twice. Where nothing can be written down about it, nothing is held.
+ */
+export const hold = Effect.fnUntraced(function* (
+  inputs: RunEvent.Pinned["inputs"],
+  { baseUrl, serviceId }: RunEvent.Pinned["address"]
+) {
+  const fs = yield* FileSystem.FileSystem
+  const path = yield* Path.Path
+  const home = yield* Effect.option(root)
+  if (Option.isNone(home)) return
+  const locks = path.join(path.dirname(home.value), "locks")
+  yield* Effect.ignore(fs.makeDirectory(locks, { recursive: true, mode: 0o700 }))
+  // In one order, so that of two that want the same ones one gets them all.
+  for (const file of (yield* filesOf(inputs)).toSorted()) {
+    const name = createHash("sha256")
+      .update(JSON.stringify([file, baseUrl, serviceId]))
+      .digest("hex")
+      .slice(0, 32)
+    yield* JournalLock.acquire(path.join(locks, name)).pipe(
+      Effect.catchTags({
+        LockHeld: ({ pid }) =>
+          Effect.fail(
+            new Failure({
+              problem: `Process ${pid} is submitting the same input to this service right now.`,
+              remedy: "Wait until it has ended. To submit everything again in a new run all the same: --new."
+            })
+          ),
+        PlatformError: () => Effect.void
+      })
+    )
+  }
+})
 
 /**
  * The latest run of any of these inputs at this address that is not finished and can go on. One of which nothing can have been taken does not

@@ -68,6 +68,29 @@ const still = async () => {
   }
 }
 
+describe("two runs that begin at the same moment", () => {
+  it.each([[[]], [["--dry-run"]]])("with %j submit an input once, or as often as asked for", async (more) => {
+    const before = inLedger().length
+    const { input } = fresh(500)
+    const begin = () => run(["create", ...more, ...small, input], { env: box.env })
+    const codes = (await Promise.all([begin(), begin(), begin()])).map(({ code, stderr }) => ({ code, stderr }))
+    if (more.length > 0)
+      return assert.deepStrictEqual(
+        codes.map(({ code }) => code),
+        [0, 0, 0]
+      )
+    assert.deepStrictEqual(codes.map(({ code }) => code).sort(), [0, 2, 2], JSON.stringify(codes))
+    for (const { code, stderr } of codes) {
+      if (code === 2)
+        assert.match(
+          stderr,
+          /Process \d+ is submitting the same input to this service right now|There is an unfinished run/
+        )
+    }
+    assert.strictEqual(inLedger().length - before, 500)
+  })
+})
+
 describe("a run that was killed", () => {
   it("goes on where it was, with a report of the whole, and creates nothing twice", async () => {
     const before = inLedger().length
