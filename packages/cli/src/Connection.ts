@@ -27,18 +27,21 @@ const bearerVariable = Effect.gen(function* () {
     Option.none<Redacted.Redacted>()
   )
   const text = Option.isSome(bearer) ? Redacted.value(bearer.value).trim() : ""
-  if (/^[\x21-\x7e]+$/.test(text)) return Redacted.make(text, { label: "bearer" })
+  if (Credentials.isBearer(text)) return Redacted.make(text, { label: "bearer" })
   if (text !== "") {
     return yield* new Failure({
       problem: "AUTHLETE_BEARER holds more than a bearer: white space, or characters that no bearer has.",
       remedy: "Set it to the service's access token alone."
     })
   }
-  return yield* new Failure({
+  return yield* noCredential()
+})
+
+const noCredential = () =>
+  new Failure({
     problem: "There is no credential: AUTHLETE_BEARER is not set.",
     remedy: "Set it to the service's access token, or name a file that holds it with --bearer-file."
   })
-})
 
 const credentials = (settings: Settings): Layer.Layer<Credentials.Credentials, Failure, FileSystem.FileSystem> =>
   Option.isNone(settings.bearerFile)
@@ -70,20 +73,26 @@ const config = (settings: Settings): Layer.Layer<AuthleteConfig.AuthleteConfig, 
   const serviceId = Option.orElse(settings.serviceId, () =>
     isSet("AUTHLETE_SERVICE_ID") ? Option.none() : Option.fromUndefinedOr(fallback?.serviceId)
   )
-  return AuthleteConfig.AuthleteConfig.layerConfig({
-    ...(Option.isSome(baseUrl) ? { baseUrl: baseUrl.value } : undefined),
-    ...(Option.isSome(serviceId) ? { serviceId: serviceId.value } : undefined),
-    allowInsecure: settings.allowInsecure,
-    requestTimeout: settings.requestTimeout
-  }).pipe(
+  const { bearerSetting } = Credentials
+  return AuthleteConfig.AuthleteConfig.layerConfig(
+    {
+      ...(Option.isSome(baseUrl) ? { baseUrl: baseUrl.value } : undefined),
+      ...(Option.isSome(serviceId) ? { serviceId: serviceId.value } : undefined),
+      allowInsecure: settings.allowInsecure,
+      requestTimeout: settings.requestTimeout
+    },
+    Option.isNone(settings.bearerFile) ? [bearerSetting] : []
+  ).pipe(
     Layer.catch((error) =>
       Layer.effect(
         AuthleteConfig.AuthleteConfig,
-        new Failure({
-          problem: `The settings do not work. ${error.message}.`,
-          remedy:
-            "Set AUTHLETE_BASE_URL (or AUTHLETE_REGION), AUTHLETE_SERVICE_ID and AUTHLETE_BEARER, or use the flags. To try without a service: --sandbox."
-        })
+        error._tag === "InvalidSetting" && error.setting === bearerSetting[0]
+          ? noCredential()
+          : new Failure({
+              problem: `The settings do not work. ${error.message}.`,
+              remedy:
+                "Set them, or use --base-url or --region, --service-id and --bearer-file. To try without a service: create --sandbox."
+            })
       )
     )
   )

@@ -77,9 +77,6 @@ export interface Settings extends Running {
 
 const grace = 10_000
 
-const optional = <K extends string, A>(key: K, value: Option.Option<A>) =>
-  (Option.isSome(value) ? { [key]: value.value } : {}) as { readonly [P in K]?: A }
-
 /** Refuses a bound of what is found out where nothing is to be found out. */
 export const checkPace = ({ concurrency, maxConcurrency }: Pick<Running, "concurrency" | "maxConcurrency">) =>
   Option.isSome(concurrency) && Option.isSome(maxConcurrency)
@@ -240,6 +237,8 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
           "warning: some records have no accessToken; nobody will know the values of the tokens made for them (--require-access-token rejects such records)"
         )
       case "BatchRetried":
+        // While the service is away nothing is made again, whatever was to be.
+        if (state.awaySince !== undefined) return Effect.void
         // Many batches meet the same refusal: one of them is enough to say so.
         return Effect.flatMap(Clock.currentTimeMillis, (now) => {
           if (now - lastRetrySaid < 1000 || (refusalsSaid && RunState.isRefusal(event.code))) return Effect.void
@@ -298,16 +297,16 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
     dryRun: settings.dryRun,
     batchSize: settings.batchSize,
     batchBytes: settings.batchBytes,
-    ...optional("concurrency", settings.concurrency),
-    ...optional("maxConcurrency", settings.maxConcurrency),
-    ...optional("maxRequestsPerSecond", settings.maxRequestsPerSecond),
+    concurrency: Option.getOrUndefined(settings.concurrency),
+    maxConcurrency: Option.getOrUndefined(settings.maxConcurrency),
+    maxRequestsPerSecond: Option.getOrUndefined(settings.maxRequestsPerSecond),
     pollTimeout: settings.pollTimeout,
     giveUpAfter: settings.giveUpAfter,
     keepGoing: settings.keepGoing,
     allowUnknownFields: settings.allowUnknownFields,
     requireAccessToken: settings.requireAccessToken,
-    ...optional("limit", settings.limit),
-    ...optional("maxRejects", settings.maxRejects),
+    limit: Option.getOrUndefined(settings.limit),
+    maxRejects: Option.getOrUndefined(settings.maxRejects),
     onRejectedLine: rejectedLines?.keep,
     sandbox: settings.sandbox,
     stop: Deferred.await(stop),
@@ -331,6 +330,8 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
           `ended at once: ${Format.plural(state.recordsInFlight, "record")} in flight may or may not have been taken`
         )
       )
+      const run = resumable(settings)
+      if (run !== undefined) Effect.runSync(drawing.sayError(Summary.howToGoOn(run)))
     }),
     { startImmediately: true }
   )
@@ -382,7 +383,7 @@ const go = Effect.fnUntraced(function* (settings: Settings, { inputs, size, stdi
       sandbox,
       heard: settings.heard?.(),
       maxConcurrency: Option.getOrUndefined(settings.maxConcurrency),
-      run: resumableBy(settings, report)
+      run: RunReport.exitCode(report) > 1 ? resumable(settings) : undefined
     })
   )
   const reported = RunReport.exitCode(report)
@@ -415,5 +416,5 @@ const resumed = (
   ].join("\n")
 
 /** How to go on with a run that left something. */
-const resumableBy = ({ dryRun, folder, sandbox }: Settings, report: RunReport.RunReport): string | undefined =>
-  Option.isSome(folder) && !dryRun && !sandbox && RunReport.exitCode(report) > 1 ? folder.value.id : undefined
+const resumable = ({ dryRun, folder, sandbox }: Settings): string | undefined =>
+  Option.isSome(folder) && !dryRun && !sandbox ? folder.value.id : undefined

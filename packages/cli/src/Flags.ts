@@ -127,10 +127,14 @@ export const files = Argument.String("file").pipe(
   Argument.variadic()
 )
 
-export const json = Flag.Boolean("json").pipe(
-  Flag.withDescription("Write the events of the run to standard output, a JSON object a line"),
-  Flag.withDefault(false)
-)
+/** @param what is written to standard output, a JSON object a line */
+export const jsonOf = (what: string) =>
+  Flag.Boolean("json").pipe(
+    Flag.withDescription(`Write ${what} to standard output, a JSON object a line`),
+    Flag.withDefault(false)
+  )
+
+export const json = jsonOf("the events of the run")
 
 export const quiet = Flag.Boolean("quiet").pipe(
   Flag.withAlias("q"),

@@ -74,6 +74,9 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
   const paused = state.pausedUntil - now
   const left = awaySince === undefined && paused <= 0 && !state.resolving ? remaining(snapshot) : undefined
   const settling = settledAt > now ? `, waiting ${Format.clock(settledAt - now)} for late batches` : ""
+  // Where requests are spaced it is that which decides how fast it goes, and not how many may be in flight; nor where it is asked, a few
+  // batches at a time, what became of records.
+  const isBound = window !== undefined && spaced === undefined && !state.resolving
   const parts: ReadonlyArray<Part> = [
     [0, `${done === undefined ? "" : `${Math.floor(100 * done)}% `}${Format.short(records.read)} read`],
     [1, `${Format.short(records.created)} ${state.dryRun ? "passed" : "created"}`],
@@ -89,11 +92,7 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
     ...(records.notSubmitted > 0 ? [[2, `${Format.short(records.notSubmitted)} not submitted`] as const] : []),
     ...(awaySince === undefined ? [] : [[2, `service away ${Format.clock(Math.max(now - awaySince, 0))}`] as const]),
     ...(paused <= 0 ? [] : [[2, `to wait ${Format.clock(paused)} as the service asks`] as const]),
-    // Where requests are spaced it is that which decides how fast it goes, and not how many may be in flight.
-    [
-      8,
-      `${Format.short(Math.max(atService, 0))}${window === undefined || spaced !== undefined ? "" : `/${Format.short(window)}`} in flight`
-    ],
+    [8, `${Format.short(Math.max(atService, 0))}${isBound ? `/${Format.short(window)}` : ""} in flight`],
     ...(spaced === undefined ? [] : [[6, `${Format.rate(spaced)} requests/s`] as const]),
     [5, `${Format.rate(rate)}/s`],
     [9, Format.clock(elapsed)],

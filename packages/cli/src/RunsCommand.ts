@@ -14,7 +14,7 @@ const describe = ({ finished, resumable, started, state }: RunFolder.Run): strin
 
 export const runs = Command.make(
   "runs",
-  { json: Flags.json },
+  { json: Flags.jsonOf("the runs") },
   Effect.fnUntraced(function* ({ json }) {
     const { runs: found, unreadable } = yield* RunFolder.list
     const now = yield* Clock.currentTimeMillis

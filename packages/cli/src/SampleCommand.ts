@@ -13,10 +13,13 @@ import * as Stdout from "./Stdout.ts"
 export const sample = Command.make(
   "sample",
   {
-    count: Flags.count("count").pipe(Flag.withDescription("Lines"), Flag.withDefault(1000)),
+    count: Flags.count("count").pipe(
+      Flag.withDescription("Lines, 1,000 unless given; more begin with the same ones"),
+      Flag.withDefault(1000)
+    ),
     seed: Flag.Int("seed").pipe(
       Flag.withMetavar("S"),
-      Flag.withDescription("The same seed gives the same lines"),
+      Flag.withDescription("The same seed, 1 unless given, gives the same lines and token values"),
       Flag.withDefault(1)
     ),
     badLines: Flags.count("bad-lines", 0).pipe(

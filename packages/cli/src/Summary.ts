@@ -39,12 +39,14 @@ const count = ({ from, to }: { readonly from: number; readonly to: number }) => 
 export const makeExamples = () => {
   const kept = Object.fromEntries(ends.map((end) => [end, { examples: [] as Array<Example>, more: 0 }])) as Record<
     (typeof ends)[number],
-    { readonly examples: Array<Example>; more: number }
+    { readonly examples: Array<Example>; more: number; last?: Example }
   >
   const keep = (end: (typeof ends)[number], lines: number, example: () => Example) => {
-    const { examples } = kept[end]
-    if (examples.length < maxExamples) examples.push(example())
-    else kept[end].more += lines
+    const one = kept[end]
+    if (one.examples.length < maxExamples) return one.examples.push(example())
+    // Where it stays the only one, it is shown in place of being counted.
+    if (one.more === 0 && lines === 1) one.last = example()
+    return (one.more += lines)
   }
   const why = ({ code, message, tokenCount }: Pick<OpenBatches.Leftover, "code" | "message" | "tokenCount">) =>
     `${Format.quote(message.includes(code) ? message : `${code}, ${message}`)}${tokenCount === undefined ? "" : `, after ${Format.plural(tokenCount, "token")}`}`
@@ -72,10 +74,14 @@ export const makeExamples = () => {
     /** The gravest first. */
     all: (): ReadonlyArray<Example> =>
       ends.flatMap((end) => {
-        const { examples, more } = kept[end]
-        return more === 0
-          ? examples
-          : [...examples, { where: `and ${Format.plural(more, "line")} more`, why: words[end] }]
+        const { examples, last, more } = kept[end]
+        if (more === 0) return examples
+        return [
+          ...examples,
+          more === 1 && last !== undefined
+            ? last
+            : { where: `and ${Format.plural(more, "line")} more`, why: words[end] }
+        ]
       })
   }
 }
@@ -98,6 +104,9 @@ export interface Content {
   /** The id of the run, where it can be gone on with. */
   readonly run?: string | undefined
 }
+
+/** What continues a run. */
+export const howToGoOn = (run: string) => `To go on: tokenbatch resume ${run}`
 
 /** The summary, as lines. */
 export const render = ({
@@ -173,7 +182,7 @@ export const render = ({
   const hint = nowhere ? ["", `--results FILE names the lines that were not created.`] : []
   const some =
     examples.length === 0 ? [] : ["", "For example:", ...examples.map(({ where, why }) => `  ${where}: ${why}`)]
-  const goOn = run === undefined ? [] : ["", `To go on: tokenbatch resume ${run}`]
+  const goOn = run === undefined ? [] : ["", howToGoOn(run)]
   const left = files.length === 0 ? [] : ["", ...files.map(([what, path]) => `${what}: ${path}`)]
   return ["", ...table, ...notes, ...stopped, ...some, ...hint, ...left, ...goOn, ""].join("\n")
 }

@@ -19,7 +19,7 @@ import * as Summary from "./Summary.ts"
 
 export const validate = Command.make(
   "validate",
-  { files: Flags.files, ...Flags.checks, json: Flags.json, quiet: Flags.quiet },
+  { files: Flags.files, ...Flags.checks, json: Flags.jsonOf("the rejected lines and the counts"), quiet: Flags.quiet },
   Effect.fnUntraced(function* (flags) {
     if (flags.rejectsWithInput && Option.isNone(flags.rejects)) {
       return yield* new Failure({

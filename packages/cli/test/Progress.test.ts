@@ -215,6 +215,11 @@ describe("Progress", () => {
     const resolving = Progress.line({ ...snapshot, state: { ...state, records, resolving: true } })
     assert.include(resolving, "28.0k to find out")
     assert.notInclude(resolving, "in doubt")
+    // A few batches at a time, however many may be in flight.
+    assert.include(
+      Progress.line({ ...snapshot, state: { ...state, records, resolving: true, window: 64 } }),
+      "10 in flight"
+    )
   })
 
   it("says what it waits for before it finds out, and how long still", () => {

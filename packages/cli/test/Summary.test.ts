@@ -77,6 +77,21 @@ describe("Summary", () => {
     assert.notInclude(text, "a third")
   })
 
+  it("shows one line more in place of counting it, where there is one", () => {
+    for (const [count, last] of [
+      [2, "line 2: bad 2"],
+      [3, "line 3: bad 3"],
+      [4, "and 2 lines more: rejected"]
+    ] as const) {
+      const examples = Summary.makeExamples()
+      for (let line = 1; line <= count; line++) {
+        examples.add({ _tag: "LinesRejected", rejections: [{ line, offset: 0, reason: `bad ${line}` }] })
+      }
+      const { where, why } = examples.all().at(-1)!
+      assert.strictEqual(`${where}: ${why}`, last)
+    }
+  })
+
   it("says after how many tokens a batch was given up, however much else was said", () => {
     const examples = Summary.makeExamples()
     const left = { batch: 1, end: "unresolved", lines: [{ from: 1, to: 2 }], code: "E1" } as const

@@ -330,6 +330,7 @@ describe("a run that is told to stop", () => {
     const ended = await running.ended
     assert.strictEqual(ended.code, 143)
     assert.include(ended.stderr, "ended at once: 30 records in flight")
+    assert.match(ended.stderr, /To go on: tokenbatch resume twice\.ndjson-\S+\n$/)
   })
 
   it("says what it has found of a check that is stopped", async () => {

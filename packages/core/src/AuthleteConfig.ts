@@ -45,10 +45,12 @@ export type Setting = readonly [name: string, give: string]
 
 /** Settings that are needed and not there: all of them in one error. */
 export const notSet = (first: Setting, ...more: ReadonlyArray<Setting>): InvalidSetting => {
+  const [name, give] = first
+  if (more.length === 0) return new InvalidSetting({ setting: name, reason: `is not set: give ${give}` })
   const settings = [first, ...more]
   return new InvalidSetting({
     setting: settings.map(([name]) => name).join(", "),
-    reason: `${more.length === 0 ? "is" : "are"} not set: give ${settings.map(([, give]) => give).join("; ")}`
+    reason: `are not set. ${settings.map(([name, give]) => `${name} is ${give}`).join("; ")}`
   })
 }
 

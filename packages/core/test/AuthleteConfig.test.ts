@@ -149,7 +149,7 @@ describe("AuthleteConfig", () => {
       const bearer = "a service access token or an organization token"
       assert.strictEqual(
         yield* missing({}),
-        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID, AUTHLETE_BEARER: are not set: give ${baseUrl}; ${serviceId}; ${bearer}`
+        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID, AUTHLETE_BEARER: are not set. AUTHLETE_BASE_URL is ${baseUrl}; AUTHLETE_SERVICE_ID is ${serviceId}; AUTHLETE_BEARER is ${bearer}`
       )
       assert.strictEqual(
         yield* missing({ AUTHLETE_BEARER: "b" }, { serviceId: "1" }),
@@ -161,7 +161,7 @@ describe("AuthleteConfig", () => {
       )
       assert.strictEqual(
         (yield* Effect.flip(fromEnvironment({}))).message,
-        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID: are not set: give ${baseUrl}; ${serviceId}`
+        `AUTHLETE_BASE_URL, AUTHLETE_SERVICE_ID: are not set. AUTHLETE_BASE_URL is ${baseUrl}; AUTHLETE_SERVICE_ID is ${serviceId}`
       )
     })
   )

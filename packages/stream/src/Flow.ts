@@ -218,9 +218,9 @@ export const make = Effect.fnUntraced(function* (
       const isSilent = silent.values().some(({ ticket }) => ticket.requestId === lastId)
       return Effect.andThen(limited, operations.batchStatus(isSilent ? nobodys : (lastId ?? nobodys)))
     }),
-    onAway: () => {
+    onAway: (millis) => {
       timedOutWith = 0
-      tell("Away")
+      tell("Away", { at: clock.currentTimeMillisUnsafe() - Math.round(millis) })
     },
     onBack: (millis) => {
       for (const known of silent) known.blamed++
@@ -264,7 +264,7 @@ export const make = Effect.fnUntraced(function* (
     tell("Paused", { pause: retryAfter })
   }
 
-  const tell = (reason: FlowChanged["reason"], more?: Pick<FlowChanged, "pause">) =>
+  const tell = (reason: FlowChanged["reason"], more?: Partial<Pick<FlowChanged, "at" | "pause">>) =>
     settings.changed({
       _tag: "FlowChanged",
       at: clock.currentTimeMillisUnsafe(),

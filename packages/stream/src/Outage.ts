@@ -21,7 +21,8 @@ export interface Options {
   readonly giveUpAfter: number
   /** A status call, of a batch that does not itself raise the question. */
   readonly ask: Effect.Effect<unknown, AuthleteError.AuthleteError>
-  readonly onAway: () => void
+  /** Called with the milliseconds that it has been away by then. */
+  readonly onAway: (millis: number) => void
   /** Called with the milliseconds that it was away. */
   readonly onBack: (millis: number) => void
   /** In place of that: it has been away for too long. */
@@ -141,8 +142,9 @@ export const make = Effect.fnUntraced(function* (options: Options): Effect.fn.Re
       const state = yield* Effect.orDie(breaker.state(key))
       if (state._tag !== "Open" || out || gone) return
       out = true
-      outages.push({ from: Math.max(unansweredSince, now() - longestBefore), to: Infinity })
-      options.onAway()
+      const from = Math.max(unansweredSince, now() - longestBefore)
+      outages.push({ from, to: Infinity })
+      options.onAway(now() - from)
       yield* Effect.forkIn(Effect.catchCause(probe(error), options.onDefect), scope)
     })
   }

@@ -188,12 +188,12 @@ export const BatchNotSubmitted = Schema.TaggedStruct("BatchNotSubmitted", {
 
 /** The pace at which batches are handed in has changed. */
 export const FlowChanged = Schema.TaggedStruct("FlowChanged", {
-  /** Milliseconds since the Unix epoch. */
+  /** Milliseconds since the Unix epoch. Where the service is away: since when. */
   at: Millis,
   reason: Schema.Literals([
     /** The first results are there, so as many are handed in as will be done in time. */
     "ResultsCome",
-    /** To see what the throughput does. */
+    /** To see what the throughput does, or whether refusals have to do with the pace. */
     "Trial",
     /** What was tried is better, or what was before is. */
     "Throughput",
