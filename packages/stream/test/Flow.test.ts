@@ -328,7 +328,8 @@ describe("a batch whose status never comes right", () => {
       )
       assert.isUndefined(report.stopped)
       assert.deepStrictEqual([report.records.created, report.records.unresolved], [2999, 1])
-      assert.notInclude(reasons(events), "Away", "others are answered")
+      // It may be asked after three times while nobody else is.
+      assert.isTrue(reasons(events).filter((reason) => reason === "Away").length <= 2)
       assert.isTrue(model.polls.get("batch-000003")! < 40)
     })
   )
