@@ -415,6 +415,17 @@ const resumed = (
       : [`the journal's last ${Format.plural(cutOff, "byte")} were no whole event and have been cut off`])
   ].join("\n")
 
-/** How to go on with a run that left something. */
-const resumable = ({ dryRun, folder, sandbox }: Settings): string | undefined =>
-  Option.isSome(folder) && !dryRun && !sandbox ? folder.value.id : undefined
+/** What to give `resume` to go on with a run as it was: its id and, since they are not remembered, the bounds of its pace. */
+const resumable = (settings: Settings): string | undefined => {
+  const { dryRun, folder, sandbox } = settings
+  if (Option.isNone(folder) || dryRun || sandbox) return undefined
+  const bounds = [
+    ["--concurrency", settings.concurrency],
+    ["--max-concurrency", settings.maxConcurrency],
+    ["--max-requests-per-second", settings.maxRequestsPerSecond]
+  ] as const
+  return [
+    folder.value.id,
+    ...bounds.flatMap(([flag, value]) => (Option.isSome(value) ? [flag, String(value.value)] : []))
+  ].join(" ")
+}

@@ -101,7 +101,7 @@ export interface Content {
   readonly maxConcurrency?: number | undefined
   /** What came in where notifications were listened for. */
   readonly heard?: Heard | undefined
-  /** The id of the run, where it can be gone on with. */
+  /** What `resume` has to be given, where the run can be gone on with. */
   readonly run?: string | undefined
 }
 

@@ -322,7 +322,8 @@ describe("a run that is told to stop", () => {
   })
 
   it("ends at once at the second", async () => {
-    const running = start(["create", "--json", file("twice.ndjson", lines(30).replaceAll("value", "other"))], slow)
+    const input = file("twice.ndjson", lines(30).replaceAll("value", "other"))
+    const running = start(["create", "--json", "--max-concurrency", "7", input], slow)
     await running.seen("BatchAccepted")
     running.child.kill("SIGTERM")
     await running.seen("stopping")
@@ -330,7 +331,7 @@ describe("a run that is told to stop", () => {
     const ended = await running.ended
     assert.strictEqual(ended.code, 143)
     assert.include(ended.stderr, "ended at once: 30 records in flight")
-    assert.match(ended.stderr, /To go on: tokenbatch resume twice\.ndjson-\S+\n$/)
+    assert.match(ended.stderr, /To go on: tokenbatch resume twice\.ndjson-\S+ --max-concurrency 7\n$/)
   })
 
   it("says what it has found of a check that is stopped", async () => {

@@ -622,16 +622,16 @@ const limit = Effect.fnUntraced(function* (perSecond: number | undefined, now: (
     : // Of this run alone, also where the application has such a store for something else.
       yield* Effect.provide(RateLimiter.make, RateLimiter.layerStoreMemory, { local: true })
   const { address } = yield* TokenOperations.TokenOperations
-  const atOnce = Math.max(Math.floor(perSecond / 10), 1)
+  // Few at once, so that hardly anything is lost to how exact a timer is; and as many fewer afterwards, so that no second has more than that.
+  const atOnce = Math.max(Math.floor(perSecond / 50), 1)
   let warned = false
   let told = false
   let waitingSince: number | undefined
   return RateLimiter.sleep(limiter, {
     key: `${address.baseUrl}/${address.serviceId}`,
     algorithm: "token-bucket",
-    // No more at once than in a tenth of a second.
     limit: atOnce,
-    window: (atOnce / perSecond) * 1000
+    window: (atOnce / (perSecond - atOnce + 1)) * 1000
   }).pipe(
     Effect.map(({ delay }) => {
       waitingSince = Duration.isZero(delay) ? undefined : (waitingSince ?? now())
