@@ -505,7 +505,9 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
       (broken === undefined ? undefined : check(JSON.parse(text, reviver))) ??
       (repeated === undefined
         ? undefined
-        : { path: Guard.recordNames.has(repeated) ? [repeated] : [], message: "a field stands twice in the record" })
+        : Guard.recordNames.has(repeated)
+          ? violation(repeated, "stands twice in the record")
+          : { path: [], message: "a field stands twice in the record" })
     )
   }
 }

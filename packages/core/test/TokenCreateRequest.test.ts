@@ -560,15 +560,14 @@ describe("TokenCreateRequest", () => {
     const text = JSON.stringify(good)
 
     it("refuses a field that stands twice: which of them counts is not for us to say", () => {
-      const twice = "a field stands twice in the record"
-      for (const [name, odd] of [
-        ["accessToken", text.replace("{", '{"accessToken":"first",')],
-        ["accessToken", text.replace("{", '{"\\u0061ccessToken" : "first",')],
-        ["acr", text.replace("{", '{"acr":"}\\"",').replace(/}$/, ', "acr":null}')],
+      for (const [expected, odd] of [
+        ["accessToken: stands twice in the record", text.replace("{", '{"accessToken":"first",')],
+        ["accessToken: stands twice in the record", text.replace("{", '{"\\u0061ccessToken" : "first",')],
+        ["acr: stands twice in the record", text.replace("{", '{"acr":"}\\"",').replace(/}$/, ', "acr":null}')],
         // Of others the name may be anything.
-        ["", text.replace("{", '{"mine":1,').replace(/}$/, ',"mine":2}')]
+        [": a field stands twice in the record", text.replace("{", '{"mine":1,').replace(/}$/, ',"mine":2}')]
       ] as const) {
-        assert.strictEqual(of(odd), `${name}: ${twice}`)
+        assert.strictEqual(of(odd), expected)
         assert.isUndefined(scanText(odd))
       }
       assert.isUndefined(
