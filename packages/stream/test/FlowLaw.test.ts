@@ -18,7 +18,13 @@ const take = (state: FlowLaw.State, count: number, at = 0) => {
 const refuse = (state: FlowLaw.State, at: number, retryAfter?: number) =>
   fold(state, { _tag: "Sent", at }, { _tag: "Refused", at, sent: at, retryAfter })
 
-const pollAt = (at: number, refused: boolean, sent = at): FlowLaw.Observation => ({ _tag: "Polled", at, sent, refused })
+const pollAt = (at: number, refused: boolean, sent = at, retryAfter?: number): FlowLaw.Observation => ({
+  _tag: "Polled",
+  at,
+  sent,
+  refused,
+  retryAfter
+})
 
 /** Nothing that it is made of can be changed any more. */
 const freeze = <A>(value: A): A => {
@@ -309,6 +315,39 @@ describe("FlowLaw", () => {
         law
       )
       assert.isTrue(FlowLaw.nextCreate(free) >= 8000 && FlowLaw.nextCreate(free) < Infinity)
+    })
+
+    it("that is taken for granted, or comes late, waits as long as the service asks as well", () => {
+      const few = take(FlowLaw.initial(bounds, 0), 4)
+      const granting = { ...few, whims: { ...WhimLaw.initial, share: 0.5, lately: 0.5 } }
+      const refused = refuse(granting, 1000, 7000)
+      const polled = fold(granting, pollAt(1000, true, 1000, 7000))
+      const late = fold({ ...few, cutAt: 2000 }, pollAt(2010, true, 1000, 7000))
+      for (const [law, until] of [
+        [refused, 8000],
+        [polled, 8000],
+        [late, 9010]
+      ] as const) {
+        assert.isAtLeast(FlowLaw.nextCreate(law), until)
+        assert.isBelow(FlowLaw.nextCreate(law), Infinity)
+        assert.deepInclude(
+          law,
+          { window: few.window, cutAt: law === late ? 2000 : few.cutAt },
+          "and changes nothing else"
+        )
+      }
+    })
+
+    it("is not waited for while others are there to end first, but from the third in a row on", () => {
+      let law = take(FlowLaw.initial(bounds, 0), 12)
+      const waits: Array<number> = []
+      for (const at of [1000, 2000, 3000]) {
+        law = fold(refuse(law, at), pollAt(at, false))
+        while (FlowLaw.nextCreate(law) === Infinity) law = fold(law, { _tag: "Ended", at })
+        waits.push(FlowLaw.nextCreate(law) - at)
+      }
+      assert.deepStrictEqual(waits.slice(0, 2), [0, 0])
+      assert.isAtLeast(waits[2]!, 1000)
     })
 
     it("with next to nothing there is not about how many", () => {
