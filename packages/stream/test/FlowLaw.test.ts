@@ -422,6 +422,42 @@ describe("FlowLaw", () => {
       assert.strictEqual(FlowLaw.nextCreate(fold(refuse(busy, 20), pollAt(30, false))), Infinity)
     })
 
+    it("with a queue that seems to have room for one: takes no two in a row for a pace, with one refused after them", () => {
+      let law = fold(refuse(take(FlowLaw.initial(bounds, 0), 1), 20), pollAt(30, false))
+      for (const isTaken of [true, true, false, true]) {
+        const at = FlowLaw.nextCreate(law)
+        law = isTaken ? take(law, 1, at) : refuse(law, at)
+        assert.strictEqual(law.pace.spacing, 0)
+      }
+      assert.strictEqual(law.held, 4)
+    })
+
+    it("with a queue that has room for one: tries soon again once there is room for more", () => {
+      const pollTimeout = 10_000_000
+      let law = fold(refuse(take(FlowLaw.initial({ pollTimeout }, 0), 1), 20), pollAt(30, false))
+      for (let i = 0; i < 4; i++) law = refuse(law, FlowLaw.nextCreate(law))
+      /** As many end, one after another, and one is refused then. */
+      const wait = (count: number) => {
+        let now = law
+        let at = 0
+        for (let i = 0; i < count; i++) {
+          at += 100_000
+          now = fold(now, { _tag: "Ended", at, taken: { at: at - 100_000, held: 1 } })
+          while (FlowLaw.nextCreate(now) <= at) now = take(now, 1, at)
+        }
+        return FlowLaw.nextCreate(fold(refuse(now, at + 20), pollAt(at + 30, false))) - at
+      }
+      assert.isAbove(wait(1), 2000, "not before there is")
+      assert.isBelow(wait(8), 1000)
+    })
+
+    it("with a queue that has room for one: does not take one that was withdrawn for under way", () => {
+      let law = fold(refuse(take(FlowLaw.initial(bounds, 0), 1), 20), pollAt(30, false))
+      law = fold(law, { _tag: "Sent", at: FlowLaw.nextCreate(law) }, { _tag: "Withdrawn" })
+      assert.isUndefined(law.again)
+      assert.isTrue(FlowLaw.nextCreate(fold(law, { _tag: "Ended", at: 1000 })) <= 1000)
+    })
+
     it("counts once with all that were on their way when it came", () => {
       let law = full()
       for (let i = 0; i < 5; i++) law = fold(law, { _tag: "Sent", at: 990 })
