@@ -740,6 +740,48 @@ describe("FlowLaw", () => {
     }
   })
 
+  describe("a trial", () => {
+    /** It begins at 1010. So many were there, which were done in a tenth of a second. */
+    const trying = (count: number, given = bounds) => {
+      let law = take(FlowLaw.initial(given, 0), count)
+      for (let i = 0; i < WindowLaw.firstWindow; i++) {
+        law = fold(law, { _tag: "Ended", at: 100 + i, taken: { at: i, held: 4 } }, { _tag: "Adopted", at: 100 + i })
+      }
+      const whims = { ...WhimLaw.initial, taken: 20, refused: 4, cuts: 4 }
+      const begun = fold(refuse({ ...law, whims }, 1000), pollAt(1010, false))
+      assert.isDefined(begun.trial)
+      return begun
+    }
+
+    it("begins with two create calls at once, where that is not given", () => {
+      const atOnce = (state: FlowLaw.State) => {
+        let law = state
+        while (FlowLaw.nextCreate(law) <= 2000) law = fold(law, { _tag: "Sent", at: 2000 })
+        return law.posting
+      }
+      assert.strictEqual(atOnce(trying(12)), 2)
+      assert.strictEqual(atOnce(trying(12, { ...bounds, fixed: 32 })), 32 - 12)
+    })
+
+    it("keeps to its window, however long results take", () => {
+      let law = trying(12)
+      for (let at = 10_000; at < 20_000; at += 100) {
+        law = fold(law, { _tag: "Ended", at, taken: { at: at - 6400, held: 64 } }, { _tag: "Adopted", at })
+      }
+      assert.strictEqual(FlowLaw.windowOf(law), WindowLaw.usualWindow)
+    })
+
+    it("is shown by nothing that was on its way before it", () => {
+      const taken = (sent: number) => {
+        let law = trying(12)
+        for (let i = 0; i < 40; i++) law = fold(law, { _tag: "Sent", at: sent }, { _tag: "Taken", at: 1020, sent })
+        return law
+      }
+      assert.isDefined(taken(1009).trial)
+      assert.isUndefined(taken(1011).trial)
+    })
+  })
+
   it("says of a trial that it begins, and what it has shown", () => {
     const law = take(FlowLaw.initial(bounds, 0), 12)
     const whims = { ...WhimLaw.initial, taken: 20, refused: 4, cuts: 4 }
