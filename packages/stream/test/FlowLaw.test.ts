@@ -825,14 +825,17 @@ describe("FlowLaw", () => {
     const shrunk = (spacing: number) => {
       let law = take(FlowLaw.initial(bounds, 0), 10)
       law = fold(refuse(law, 1000), pollAt(1020, true))
-      law = { ...law, pace: { ...law.pace, spacing, agreed: 9, widenedTo: spacing, interval: spacing } }
       let at = Math.ceil(FlowLaw.nextPoll(law))
+      // They have come as far apart as that up to now.
+      const lastAccepted = at - spacing
+      law = { ...law, pace: { ...law.pace, spacing, agreed: 9, widenedTo: spacing, interval: spacing, lastAccepted } }
       for (let i = 0; i < 20; i++) {
         law = fold(law, { _tag: "Sent", at }, { _tag: "Taken", at, sent: at }, { _tag: "Ended", at })
         at = FlowLaw.nextCreate(law)
       }
       return 1 - law.pace.spacing / spacing
     }
+    assert.isAbove(shrunk(50), 0)
     assert.isAbove(shrunk(400), 2.5 * shrunk(50))
     assert.isBelow(shrunk(1000), 0.05)
   })
