@@ -26,6 +26,17 @@ const sure = (spacing: number): PaceLaw.State => ({
   nextAt: 0
 })
 
+/** So many requests, each of them sent and taken so long after the one before. */
+const every = (state: PaceLaw.State, millis: number, count: number, from: number) => {
+  let now = state
+  let at = from
+  for (let i = 0; i < count; i++) {
+    at += millis
+    now = PaceLaw.accepted(PaceLaw.sent(now, at), at)
+  }
+  return { state: now, at }
+}
+
 describe("PaceLaw", () => {
   it("has nothing between requests until one was refused", () => {
     const { at, state } = go(PaceLaw.initial(0), 1000, 5)
@@ -113,6 +124,54 @@ describe("PaceLaw", () => {
     for (let i = 1; i <= 200; i++) now = PaceLaw.accepted(PaceLaw.sent(now, 1000 * i), 1000 * i)
     assert.strictEqual(now.spacing, 50)
     assert.isFalse(PaceLaw.isPressed(now))
+  })
+
+  it("comes closer in earnest as soon as it is well below the last refusal, unless it was found again", () => {
+    const found = go({ ...sure(400), calm: 240 }, 100, 0).state
+    const once = go(sure(400), 100, 0).state
+    assert.isAbove(found.spacing, 320)
+    assert.isBelow(once.spacing, 0.9 * found.spacing)
+    // Until there it is as careful.
+    assert.strictEqual(go(sure(400), 50, 0).state.spacing, go({ ...sure(400), calm: 240 }, 50, 0).state.spacing)
+  })
+
+  it("takes requests that came far apart for as close as they may come, more or less", () => {
+    const far = every(sure(50), 200, 200, 0)
+    const { spacing } = refuse(far.state, far.at)
+    assert.isAtLeast(spacing, 0.85 * 200)
+    assert.isAtMost(spacing, 200)
+  })
+
+  it("decides how much is done from the first refusal on, and not where requests come far apart all the same", () => {
+    // Many came at once, and the last ones slowly.
+    const slow = every(go(PaceLaw.initial(0), 40, 0).state, 1500, 3, 0)
+    const first = refuse(slow.state, slow.at)
+    assert.isTrue(PaceLaw.isPressed(first))
+    const guess = refuse(go(PaceLaw.initial(0), 3, 0).state, 0)
+    const far = every(guess, 1000, 20, 0)
+    assert.isFalse(PaceLaw.isPressed(far.state))
+    assert.isFalse(PaceLaw.isPressed(refuse(far.state, far.at)))
+  })
+
+  it("does not count the time that the service asked to wait, though one that was on its way is taken meanwhile", () => {
+    const before = go(sure(400), 20, 0)
+    const waiting = refuse(before.state, before.at, false, 10_000)
+    const spacing = (state: PaceLaw.State) => {
+      const after = go(state, 10, PaceLaw.next(waiting))
+      return refuse(after.state, after.at).spacing
+    }
+    const late = PaceLaw.accepted(waiting, before.at + 8500)
+    assert.approximately(spacing(late), spacing(waiting), 20)
+  })
+
+  it("takes the time that the service was away for none", () => {
+    const before = go(sure(50), 20, 0)
+    const away = PaceLaw.wasAway(before.state, (moment) => moment + 60_000)
+    const usual = every(before.state, 50, 1, before.at)
+    const after = every(away, 50, 1, before.at + 60_000)
+    assert.strictEqual(after.state.accepted, 21)
+    assert.deepInclude(after.state, { accepted: usual.state.accepted, interval: usual.state.interval })
+    assert.strictEqual(refuse(after.state, after.at).spacing, refuse(usual.state, usual.at).spacing)
   })
 
   it("is as it was after a trial, but for what became known of status calls", () => {
