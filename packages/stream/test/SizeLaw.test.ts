@@ -36,6 +36,30 @@ describe("SizeLaw", () => {
     assert.strictEqual(drive(1, 10).size, SizeLaw.first)
   })
 
+  /** Batches of so many records, one after another, each of which takes a second. */
+  const done = (state: SizeLaw.State, count: number, records: number, taken: number) => {
+    let now = state
+    for (let i = 0; i < count; i++) {
+      now = SizeLaw.step(now, { _tag: "Done", records, taken: taken + i, held: 1, at: taken + i + 1000 })
+    }
+    return now
+  }
+
+  it("stays as it is where it is bytes that close batches", () => {
+    const few = done(SizeLaw.initial, 15, 100, 0)
+    assert.strictEqual(done(few, 16, SizeLaw.first, 100).size, 2 * SizeLaw.first, "fifteen of them are chance")
+    const many = done(few, 1, 100, 100)
+    assert.strictEqual(done(many, 100, SizeLaw.first, 200).size, SizeLaw.first)
+  })
+
+  it("measures nothing that was taken before the size was what it is", () => {
+    const larger = done(SizeLaw.initial, 16, SizeLaw.first, 0)
+    assert.strictEqual(larger.size, 2 * SizeLaw.first)
+    const old = done(larger, 100, SizeLaw.first, larger.since - 200)
+    assert.strictEqual(old, larger)
+    assert.strictEqual(done(old, 17, old.size, old.since).size, 4 * SizeLaw.first)
+  })
+
   it("halves what was too much, and does not try it again", () => {
     const state = drive(1000, 0.1, 1000, 16, 700)
     assert.isTrue(state.size <= 700 && state.size > 350, String(state.size))
