@@ -51,6 +51,30 @@ describe("WhimLaw", () => {
     }
   })
 
+  it("wants the next trial as soon as the first, where one has shown that they are whims", () => {
+    const shown = many(WhimLaw.begun(cutAfter(20)), 32, WhimLaw.taken)
+    assert.isTrue(WhimLaw.isShown(shown))
+    const after = many(WhimLaw.granted(shown), 5, (before) => WhimLaw.cut(WhimLaw.refused(before), 30))
+    assert.isTrue(WhimLaw.wantsTrial(after))
+    assert.strictEqual(WhimLaw.granted(shown).share, shown.share, "and takes as many for granted")
+  })
+
+  it("begins another trial as it began the one before", () => {
+    const first = WhimLaw.begun(cutAfter(20))
+    let ended = first
+    while (WhimLaw.isWhim(ended)) ended = WhimLaw.refused(ended)
+    const another = WhimLaw.anew(ended)
+    assert.isTrue(WhimLaw.isWhim(another))
+    /** Refused in a row until they are too many, and taken in a row until none are taken for granted any more. */
+    const lasts = (state: WhimLaw.State, step: (state: WhimLaw.State) => WhimLaw.State) => {
+      let count = 0
+      for (let now = state; WhimLaw.isWhim(now); count++) now = step(now)
+      return count
+    }
+    assert.strictEqual(lasts(another, WhimLaw.refused), lasts(first, WhimLaw.refused))
+    assert.strictEqual(lasts(another, WhimLaw.taken), lasts(first, WhimLaw.taken))
+  })
+
   it("sees in a trial that a limit is met, after a few requests", () => {
     for (const taken of [4, 20, 100]) {
       let state = WhimLaw.begun(cutAfter(taken, 5, Infinity))
