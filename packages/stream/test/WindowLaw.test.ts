@@ -45,6 +45,48 @@ describe("WindowLaw", () => {
     }
   })
 
+  it("takes a few quick results for little", () => {
+    // One in ten seconds would be 45 in half the poll timeout, if it went on like that.
+    const one = end(WindowLaw.initial(bounds, 0), 1, () => 1000, { at: 10_000 })
+    assert.strictEqual(WindowLaw.size(one), 16)
+    assert.isAbove(WindowLaw.size(end(WindowLaw.initial(bounds, 0), 4, () => 1000, { at: 40_000 })), 24)
+  })
+
+  it("has more where that is done faster by a tenth at least, and what it had where it is not", () => {
+    // No batch takes longer for the others being there, up to 64; beyond that so much more is done.
+    const after = (gain: number) => {
+      const took = (window: number) => (window <= 64 ? 1000 : (1000 * window) / 64 / gain)
+      return end(
+        end(WindowLaw.initial(bounds, 0), 16, () => 1000),
+        1000,
+        took
+      )
+    }
+    assert.deepInclude(after(1.05), { wanted: 64, reason: "Throughput" })
+    assert.strictEqual(WindowLaw.size(after(1.15)), 96)
+  })
+
+  it("tries no more than twice as many as are worked on at once", () => {
+    // The first ones, which had nothing to wait for, took a second.
+    const tried = (millis: number) => {
+      let state = WindowLaw.taken(WindowLaw.initial(bounds, 0), 0)
+      const given = { sizing: false, inFlight: 0, isPressed: false }
+      for (let at = 1000; at <= 16_000; at += 1000) {
+        state = WindowLaw.ended(state, { ...given, at, taken: { at: at - 1000, held: 1 } })
+      }
+      assert.strictEqual(WindowLaw.size(state), 64)
+      for (let i = 0; state.phase._tag !== "Higher" && i < 48; i++) {
+        const at = 100_000 + i
+        state = WindowLaw.ended(state, { ...given, at, taken: { at: at - millis, held: 64 } })
+      }
+      return WindowLaw.size(state)
+    }
+    assert.strictEqual(tried(1000), 96)
+    // 64 in 1.6 seconds are 40 a second.
+    assert.strictEqual(tried(1600), 80)
+    assert.strictEqual(tried(1830), 64)
+  })
+
   it("is a tenth below a full queue, and one larger with every few turns", () => {
     const full = WindowLaw.full(
       end(WindowLaw.initial(bounds, 0), 16, () => 1000),
@@ -88,6 +130,26 @@ describe("WindowLaw", () => {
     assert.strictEqual(slow.reason, "PollTimeout")
     const again = end(slow, 200, (window) => 100 * window, { at: 1_000_000 })
     assert.isAtLeast(WindowLaw.size(again), 16)
+  })
+
+  it("does not go to and fro by one with the pace of the service", () => {
+    // Half the poll timeout is worth nine and a half of them, somewhat more and somewhat less in turn.
+    let state = WindowLaw.initial({ pollTimeout: 19_000 }, 0)
+    const sizes = new Set<number>()
+    for (let i = 0; i < 400; i++) {
+      const pace = Math.floor(i / 20) % 2 === 0 ? 960 : 1040
+      state = end(state, 1, (window) => pace * window, { at: 1000 * i })
+      if (i >= 100) sizes.add(WindowLaw.size(state))
+    }
+    assert.strictEqual(sizes.size, 1, [...sizes].join())
+    // But it goes with what is really more or less.
+    for (const [pace, size] of [
+      [800, 12],
+      [2000, 5]
+    ] as const) {
+      const other = end(state, 100, (window) => pace * window, { at: 1_000_000 })
+      assert.isAtMost(Math.abs(WindowLaw.size(other) - size), 1)
+    }
   })
 
   it("takes the time that the service was away for none", () => {
