@@ -368,6 +368,78 @@ describe("PollLaw", () => {
     assert.isTrue(PollLaw.firstPoll(odd, 60) >= PollLaw.firstPoll(odd, 1))
   })
 
+  it("expects what it did of each number of batches while more are there than before", () => {
+    /** One after another that each take a tenth of a second for each that is there, asked after by somebody else. */
+    const see = (state: PollLaw.State, count: number, heldOf: (index: number) => number) => {
+      let law = state
+      for (let i = 0; i < count; i++) {
+        const held = heldOf(i)
+        law = PollLaw.step(law, poll(asked(0, { held }), 100 * held, true, { onTime: false }))
+      }
+      return law
+    }
+    const few = see(PollLaw.initial, 100, (index) => 1 + (index % 10))
+    const many = see(few, 30, () => 40)
+    for (const held of [5, 40]) {
+      for (const law of [few, many]) assert.approximately(PollLaw.firstPoll(law, held), 90 * held, 15 * held)
+    }
+  })
+
+  it("moves a first poll by little where those that say so had begun before it was moved", () => {
+    const before = knowing(1000)
+    const moved = (sentOf: (index: number) => number) => {
+      let law = before
+      for (let i = 0; i < 10; i++) {
+        const sent = 1_000_000 + sentOf(i)
+        law = PollLaw.step(law, poll(asked(sent - 1000), sent, false, { at: sent + 100 }))
+      }
+      return Math.log(PollLaw.firstPoll(law, 1) / PollLaw.firstPoll(before, 1))
+    }
+    const together = moved((index) => index)
+    assert.isAbove(together, 0)
+    assert.isBelow(together, 0.25 * moved((index) => 1000 * index))
+  })
+
+  it("goes by what was seen at a time for no more than about that time, however often it was seen", () => {
+    const before = knowing(1000)
+    const seen = (millis: number, found: boolean) => {
+      let law = before
+      for (let i = 1; i <= 200; i++) {
+        const taken = 1_000_000 * i
+        law = PollLaw.step(law, poll(asked(taken), taken + millis, found))
+      }
+      return PollLaw.firstPoll(law, 1)
+    }
+    // That it is there after a second says nothing of half a second; nor that it is not, of two.
+    assert.approximately(seen(1000, true), 750, 50)
+    assert.approximately(seen(1000, false), 1350, 50)
+    // Polls that came far too late, or too early, say nothing at all.
+    for (const late of [seen(3000, true), seen(300, false)]) {
+      assert.approximately(late, PollLaw.firstPoll(before, 1), 1e-6)
+    }
+  })
+
+  it("asks again before the time that a batch has taken has doubled, however late others had their result", () => {
+    /** When, after a first poll at the usual time, where second polls have found nothing for long. */
+    const second = (millis: number) => {
+      let law = knowing(millis)
+      for (let i = 1; i <= 100; i++) {
+        const taken = 1_000_000 * i
+        law = PollLaw.step(law, poll(missed(asked(taken), taken + millis), taken + 2 * millis, false))
+      }
+      assert.isAbove(law.gaps[0]!.share, 2)
+      const one = missed(asked(0), millis)
+      const due = PollLaw.due(law, one, 0, 0)
+      assert.strictEqual(PollLaw.dueByItself(law, one), due)
+      return due
+    }
+    assert.isAbove(second(1000), 1500)
+    assert.isAtMost(second(1000), 2000)
+    // Of a tenth of a second it is no matter.
+    assert.isAbove(second(20), 40)
+    assert.isAtMost(second(20), 120)
+  })
+
   it("asks ever more rarely after a batch that never ends, and never stops", () => {
     for (const law of [PollLaw.initial, knowing(50), knowing(1000), knowing(60_000)]) {
       for (const byItself of [false, true]) {
@@ -454,6 +526,18 @@ describe("PollLaw", () => {
       assert.isTrue(mean(silent.lags.slice(0, 10)) < 1500, "found by the schedule all the same")
       assert.isTrue(mean(silent.lags.slice(50)) < 150, String(mean(silent.lags.slice(50))))
       assert.approximately(PollLaw.due(silent.law, asked(0), 0, 0), first, 0.3 * first)
+    })
+
+    it("that can be relied on leave it at that: polls that waited for one teach nothing of when to ask", () => {
+      const before = { ...knowing(1000), told: 1 }
+      assert.isTrue(PollLaw.isTold(before))
+      for (const found of [false, true]) {
+        const one = asked(1_000_000)
+        const after = PollLaw.step(before, poll(one, PollLaw.due(before, one, 0, 0), found))
+        assert.strictEqual(PollLaw.firstPoll(after, 1), PollLaw.firstPoll(before, 1))
+        const again = PollLaw.step(before, poll(missed(one, 1_002_000), 1_002_100, found))
+        assert.deepStrictEqual(again.gaps, before.gaps)
+      }
     })
 
     it("that are missing now and then cost a late poll each, and no more", () => {
