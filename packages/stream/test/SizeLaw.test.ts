@@ -50,6 +50,9 @@ describe("SizeLaw", () => {
     assert.strictEqual(done(few, 16, SizeLaw.first, 100).size, 2 * SizeLaw.first, "fifteen of them are chance")
     const many = done(few, 1, 100, 100)
     assert.strictEqual(done(many, 100, SizeLaw.first, 200).size, SizeLaw.first)
+    // What was so with smaller batches is no matter either.
+    const larger = done(few, 16, SizeLaw.first, 100)
+    assert.isFalse(done(larger, 1, 100, larger.since).settled)
   })
 
   it("measures nothing that was taken before the size was what it is", () => {
@@ -64,7 +67,14 @@ describe("SizeLaw", () => {
     const state = drive(1000, 0.1, 1000, 16, 700)
     assert.isTrue(state.size <= 700 && state.size > 350, String(state.size))
     assert.strictEqual(SizeLaw.step(state, { _tag: "TooMuch", records: 100_000, at: 0, forGood: true }), state)
-    assert.strictEqual(SizeLaw.step(SizeLaw.initial, { _tag: "TooMuch", records: 1, at: 0, forGood: true }).size, 1)
+    const one = SizeLaw.step(SizeLaw.initial, { _tag: "TooMuch", records: 1, at: 0, forGood: true })
+    assert.deepInclude(one, { size: 1, most: 1 })
+    // It grows up to there, where that is more than it is.
+    const tooMuch = (records: number, forGood: boolean) =>
+      SizeLaw.step(SizeLaw.initial, { _tag: "TooMuch", records, at: 0, forGood })
+    assert.strictEqual(done(tooMuch(700, true), 100, SizeLaw.first, 0).size, 350)
+    assert.strictEqual(done(tooMuch(700, false), 16, SizeLaw.first, 0).size, 2 * SizeLaw.first)
+    assert.strictEqual(tooMuch(2 * SizeLaw.first, false), SizeLaw.initial)
   })
 
   it("is never less than one nor more than the most, whatever it is told", () => {
