@@ -97,6 +97,18 @@ describe("WhimLaw", () => {
     }
   })
 
+  it("sees it as soon after many that were taken", () => {
+    const begun = WhimLaw.begun(cutAfter(4, 5, Infinity))
+    const refusedUntil = (state: WhimLaw.State) => {
+      let count = 0
+      for (let now = state; count === 0 || WhimLaw.isWhim(now); count++) now = WhimLaw.refused(now)
+      return count
+    }
+    const later = many(begun, 300, WhimLaw.taken)
+    assert.strictEqual(later.share, begun.share)
+    assert.strictEqual(refusedUntil(later), refusedUntil(begun))
+  })
+
   it("is not deceived where the trial is what makes them come", () => {
     const verdicts = Array.from({ length: 200 }, (_, seed) => tryWith(seed + 1, 2, cutAfter(20)))
     assert.isAtMost(verdicts.filter((verdict) => verdict === "shown").length, 2)
