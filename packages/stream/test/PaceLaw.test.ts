@@ -49,6 +49,40 @@ describe("PaceLaw", () => {
     assert.strictEqual(spaced.cuts, 1)
   })
 
+  it("has a request come a spacing after the one before, wherever that was meant to be, and none sooner for a pause", () => {
+    const once = PaceLaw.sent(sure(50), 100)
+    assert.strictEqual(PaceLaw.next(once), 150)
+    assert.strictEqual(PaceLaw.next(PaceLaw.sent(once, 110)), 200)
+    assert.strictEqual(PaceLaw.next(PaceLaw.sent(once, 1000)), 1050)
+    assert.strictEqual(PaceLaw.next(PaceLaw.sent(PaceLaw.initial(0), 100)), -Infinity)
+    // Nor is what the service asked to wait shortened by another refusal.
+    assert.isAtLeast(PaceLaw.next(refuse(refuse(sure(50), 1000, false, 7000), 1010)), 8000)
+  })
+
+  it("takes a first spacing from how long requests took to be taken, without a pause after them", () => {
+    const taken = go(PaceLaw.initial(0), 10, 0).state
+    assert.strictEqual(refuse(taken, 1000).spacing, (1000 + 1000) / 10)
+    assert.strictEqual(refuse(taken, 30_000).spacing, 1000 / 10)
+    assert.strictEqual(refuse(PaceLaw.initial(0), 0).spacing, 250)
+    assert.deepInclude(refuse(taken, 1000), { widenedTo: 200, accepted: 0 })
+  })
+
+  it("takes what is known by other means for a guess, from then on", () => {
+    const found = every(sure(50), 50, 20, 0)
+    assert.deepInclude(PaceLaw.guessed(found.state, 5000, 300), {
+      spacing: 300,
+      interval: 300,
+      widenedTo: 300,
+      refusedAt: 0,
+      agreed: 0,
+      nextAt: 5300,
+      accepted: 0,
+      countedSince: 5000,
+      cuts: found.state.cuts + 1
+    })
+    assert.strictEqual(PaceLaw.guessed(found.state, 5000, 60_000).spacing, 2000)
+  })
+
   it("takes a first spacing for a guess where few were taken, or a status call was refused", () => {
     const few = refuse(go(PaceLaw.initial(0), 3, 0).state, 0)
     const many = refuse(go(PaceLaw.initial(0), 30, 0).state, 0)
@@ -82,6 +116,8 @@ describe("PaceLaw", () => {
     assert.isAbove(state.spacing, 45)
     const later = go(sure(50), 200, 0).state
     assert.isBelow(later.spacing, 35)
+    // However close they are already.
+    assert.isBelow(go(sure(5), 100, 0).state.spacing, 4.95)
   })
 
   it("takes twice as long until then when one is refused at about the same, not where few were taken", () => {
@@ -91,6 +127,9 @@ describe("PaceLaw", () => {
     assert.strictEqual(refuse(go(again, 5, first.at).state, first.at + 250).calm, again.calm)
     // A limit that is far from where it was is another one.
     assert.strictEqual(refuse({ ...go(again, 100, first.at).state, spacing: 10 }, 20_000).calm, first.state.calm)
+    // And a guess was not found at all.
+    const guess = { ...first.state, agreed: 0 }
+    assert.strictEqual(refuse(guess, first.at).calm, first.state.calm)
     let now = again
     for (let i = 0; i < 20; i++) now = refuse({ ...go(now, 100, 0).state, spacing: 50, widenedTo: 50 }, 6000)
     assert.isAtMost(now.calm, 2000)
@@ -114,7 +153,8 @@ describe("PaceLaw", () => {
     const guess = go(PaceLaw.initial(0), 3, 0).state
     const shrunk = (retryAfter?: number) => {
       const before = refuse(guess, 0, false, retryAfter)
-      return go(before, 5, 0).state.spacing / before.spacing
+      // They come as close as they may, as others do later on.
+      return go({ ...before, nextAt: 0 }, 5, 0).state.spacing / before.spacing
     }
     assert.isAbove(shrunk(2000), 1.2 * shrunk())
   })
@@ -178,7 +218,9 @@ describe("PaceLaw", () => {
     const before = { ...sure(50), pollsCount: false }
     const trial = { ...go(PaceLaw.unspaced(before), 20, 0).state, pollsCount: true }
     const after = PaceLaw.restored(trial, before, 1000)
-    assert.deepInclude(after, { spacing: 50, agreed: 9, pollsCount: true, accepted: 0 })
+    assert.deepInclude(after, { spacing: 50, agreed: 9, pollsCount: true, accepted: 0, countedSince: 1000 })
+    assert.deepInclude(after, { lastAccepted: trial.lastAccepted, cuts: before.cuts + 1 })
+    assert.strictEqual(PaceLaw.restored(trial, PaceLaw.initial(0), 1000), trial, "where nothing was between them")
     assert.isAbove(PaceLaw.next(after), 1000)
     assert.strictEqual(PaceLaw.hurried(before).spacing, 25)
     assert.isFalse(PaceLaw.isSure(PaceLaw.doubted(before)))
