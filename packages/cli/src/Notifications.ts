@@ -1,5 +1,4 @@
 /** From the flags of notifications to what a run takes hints from. The server is loaded only where it is asked for. */
-import type { BatchNotifications } from "@tokenbatch/stream"
 import * as Config from "effect/Config"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -18,17 +17,16 @@ export interface Settings {
 
 /** What a run takes hints from. */
 interface Notifications {
-  /** The service, for the run; empty where nothing listens. */
-  readonly context: Context.Context<BatchNotifications.BatchNotifications>
+  /** What there is for the run: the notifications where something listens, and nothing elsewhere. */
+  readonly context: Context.Context<never>
   /** Where notifications come in, with the secret path, if anywhere. */
   readonly endpoint: URL | undefined
   /** What has come in so far, where something listens. */
   readonly heard: (() => Heard) | undefined
 }
 
-// Without the service in it, which a run may do without.
 const none: Notifications = {
-  context: Context.empty() as Notifications["context"],
+  context: Context.empty(),
   endpoint: undefined,
   heard: undefined
 }
