@@ -1,5 +1,6 @@
 /** `tokenbatch validate`: the same checks as `create`, without a network. */
 import { TokenRecords } from "@tokenbatch/stream"
+import * as Arr from "effect/Array"
 import * as Command from "effect/cli/Command"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -55,9 +56,9 @@ export const validate = Command.make(
       valid += page.count
       for (let i = 0; i < page.count; i++) withoutAccessToken += 1 - page.keyed[i]!
       const rejections = page.rejections
-      if (rejections.length === 0) return
+      if (!Arr.isReadonlyArrayNonEmpty(rejections)) return
       rejected += rejections.length
-      const event = { _tag: "LinesRejected", rejections: rejections as [TokenRecords.Rejection] } as const
+      const event = { _tag: "LinesRejected", rejections } as const
       examples.add(event)
       if (rejects !== undefined) {
         yield* rejects(
