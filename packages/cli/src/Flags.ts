@@ -1,9 +1,11 @@
 /** Values as people write them on a command line, and the flags that several commands have. */
+import { AuthleteConfig } from "@tokenbatch/core"
 import { Polling, ResolutionPolicy, Submission, WindowLaw } from "@tokenbatch/stream"
 import * as ByteSize from "effect/ByteSize"
 import * as Argument from "effect/cli/Argument"
 import * as Flag from "effect/cli/Flag"
 import * as Duration from "effect/Duration"
+import * as Struct from "effect/Struct"
 
 const units: Record<string, Duration.Unit> = {
   ms: "millis",
@@ -279,7 +281,7 @@ export const connection = {
     Flag.withDescription("The deployment's base URL (or AUTHLETE_BASE_URL)"),
     Flag.optional
   ),
-  region: Flag.Literals("region", ["us", "jp", "eu", "br"]).pipe(
+  region: Flag.Literals("region", Struct.keys(AuthleteConfig.regions)).pipe(
     Flag.withDescription("A shared cluster, in place of a base URL (or AUTHLETE_REGION)"),
     Flag.optional
   ),
