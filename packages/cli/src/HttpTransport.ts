@@ -54,7 +54,7 @@ export const layer = ({ concurrency, maxConcurrency }: Settings): Layer.Layer<Ht
           remedy: "Set it to something like http://proxy.example:8080, or unset it."
         })
       }
-      const noProxy = [env["NO_PROXY"] ?? env["no_proxy"] ?? "", loopback].filter((hosts) => hosts !== "").join(",")
+      const noProxy = [env["no_proxy"] ?? env["NO_PROXY"] ?? "", loopback].filter((hosts) => hosts !== "").join(",")
       return new EnvHttpProxyAgent({ ...options, noProxy })
     }),
     (agent) => Effect.promise(() => agent.destroy())

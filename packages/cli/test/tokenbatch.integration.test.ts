@@ -512,6 +512,33 @@ describe("a service that is not as it should be", () => {
     proxy.close()
   })
 
+  it("is reached without a proxy where the environment says so, in small letters before large ones", async () => {
+    let connections = 0
+    const proxy = createServer((socket) => {
+      connections++
+      socket.on("error", () => {}).end("HTTP/1.1 502 Bad Gateway\r\n\r\n")
+    })
+    await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve))
+    const { port } = proxy.address() as { port: number }
+    const reached = async (noProxy: Record<string, string>) => {
+      connections = 0
+      const env = {
+        AUTHLETE_BASE_URL: "http://service.invalid",
+        AUTHLETE_SERVICE_ID: "1",
+        AUTHLETE_BEARER: bearer,
+        HTTP_PROXY: `http://127.0.0.1:${port}`
+      }
+      await run(["status", "--allow-insecure", "x"], { env: { ...env, ...noProxy } })
+      return connections > 0
+    }
+    assert.isTrue(await reached({}))
+    assert.isFalse(await reached({ no_proxy: "service.invalid" }))
+    assert.isFalse(await reached({ no_proxy: "service.invalid", NO_PROXY: "" }))
+    assert.isFalse(await reached({ no_proxy: "service.invalid", NO_PROXY: "other.invalid" }))
+    assert.isFalse(await reached({ NO_PROXY: "service.invalid" }))
+    proxy.close()
+  })
+
   it("does nothing to the terminal of whoever reads what it says", async () => {
     const hostile = "\u001b]0;title\u0007\u001b[2J\nmore \u009b31m"
     const server = await serve((_, response) =>
