@@ -73,6 +73,7 @@ const meaning = (error: AuthleteError.AuthleteError) => {
         remedy: "Check the ID, and that its batch was for this service. Right after it was accepted, ask again.\n"
       }
     case 404:
+    case 410:
       return {
         exitCode: 2,
         problem: "there is no such request ID at this address",

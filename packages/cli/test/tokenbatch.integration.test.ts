@@ -580,6 +580,14 @@ describe("a service that is not as it should be", () => {
     assert.notInclude(ended.stderr, bearer)
   })
 
+  it("may say that a request ID is gone, which is as good as not to know it", async () => {
+    const server = await serve((_, response) => response.writeHead(410).end())
+    const { code, stderr } = await run(["status", "x"], server)
+    server.close()
+    assert.strictEqual(code, 2)
+    assert.include(stderr, "no such request ID at this address: HTTP 410")
+  })
+
   it("is given time before it is asked what became of a batch, and that is said", async () => {
     let creates = 0
     const server = await serve((request, response) => {
