@@ -3,6 +3,7 @@ import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Effect from "effect/Effect"
+import * as Stdio from "effect/Stdio"
 import { create } from "./CreateCommand.ts"
 import { ExitCode } from "./ExitCode.ts"
 import { Failure } from "./Failure.ts"
@@ -16,12 +17,21 @@ import { status } from "./StatusCommand.ts"
 import { validate } from "./ValidateCommand.ts"
 import { version } from "./version.ts"
 
+const commands = [create, resume, runs, validate, status, sandbox, sample] as const
+
 const tokenbatch = Command.make("tokenbatch").pipe(
   Command.withDescription("Stream token requests into Authlete's batch API, and prove what became of every line"),
-  Command.withSubcommands([create, resume, runs, validate, status, sandbox, sample])
+  Command.withSubcommands(commands)
 )
 
-const program = Command.run(tokenbatch, { version }).pipe(
+/** An unknown command alone, without its flags: with --help beside it, all there would be is the help of the program. */
+const known = (args: ReadonlyArray<string>): ReadonlyArray<string> => {
+  const [first = "-"] = args
+  return first.startsWith("-") || commands.some(({ name }) => name === first) ? args : [first]
+}
+
+const program = Stdio.Stdio.use(({ args }) => args).pipe(
+  Effect.flatMap((args) => Command.runWith(tokenbatch, { version })(known(args))),
   Effect.catch((error) => {
     if (error instanceof Failure) return Effect.fail(error)
     if (!CliError.isCliError(error)) return Effect.die(error)

@@ -363,6 +363,7 @@ describe("bad usage", () => {
   it.each([
     ["an unknown flag", () => ["create", "--bach-size", "5"], env, "--batch-size"],
     ["an unknown command", () => ["creat"], env, "creat"],
+    ["help with an unknown command", () => ["report", "--help"], env, 'Unknown subcommand "report"'],
     ["a batch size of nothing", () => ["create", "--batch-size", "0", input()], env, "1 or more"],
     ["a duration that is none", () => ["create", "--request-timeout", "soon", input()], env, "a duration such as"],
     ["a missing file", () => ["create", temporary.file("missing")], env, "no such file"],
