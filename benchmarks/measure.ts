@@ -11,6 +11,7 @@ import { cpus, totalmem } from "node:os"
 import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { cache } from "./data.ts"
+import { median } from "./median.ts"
 
 mkdirSync(cache, { recursive: true })
 /** What this benchmark needs for itself, so that two at once do not meet. Gone when it ends. */
@@ -115,16 +116,11 @@ export const interleave = (
   return usages
 }
 
-/** Of an even number of numbers, the mean of the two in the middle. */
-export const spread = (numbers: ReadonlyArray<number>): Spread => {
-  const sorted = numbers.toSorted((a, b) => a - b)
-  const half = (sorted.length - 1) / 2
-  return {
-    median: (sorted[Math.floor(half)]! + sorted[Math.ceil(half)]!) / 2,
-    least: sorted[0]!,
-    most: sorted.at(-1)!
-  }
-}
+export const spread = (numbers: ReadonlyArray<number>): Spread => ({
+  median: median(numbers),
+  least: Math.min(...numbers),
+  most: Math.max(...numbers)
+})
 
 /** What came out for each candidate. */
 export const measure = (

@@ -7,6 +7,7 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Result from "effect/Result"
 import { assert, describe, it } from "vitest"
+import { median } from "../median.ts"
 import { checks } from "./checks.ts"
 import { clients, type Client } from "./clients.ts"
 import { unitDraws, type Shape } from "./draws.ts"
@@ -50,6 +51,13 @@ const work = (options: Options, count: number) => {
   clock.runToEnd()
   return model.trace.batches.map(({ completed }) => completed)
 }
+
+describe("median", () => {
+  it("is the middle, and of an even number the mean of the two there", () => {
+    assert.strictEqual(median([9, 1, 3]), 3)
+    assert.strictEqual(median([9, 1, 3, 4]), 3.5)
+  })
+})
 
 describe("Heap", () => {
   it("gives the least first, and equals in the order in which they came", () => {

@@ -16,6 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import { parseArgs } from "node:util"
 import * as Runs from "../runs.ts"
+import { median } from "../median.ts"
 import { table } from "../tables.ts"
 import { clients, type Client } from "./clients.ts"
 import { unitDraws, type Shape } from "./draws.ts"
@@ -149,7 +150,7 @@ const overSockets = Effect.fnUntraced(function* (one: Profile, client: Client) {
     Layer.provide(Runs.serviceAt(sandbox.baseUrl))
   )
   yield* Effect.provide(client(one), layer)
-  const rtt = latencies.sort((a, b) => a - b)[latencies.length >> 1] ?? 0
+  const rtt = median(latencies)
   return { figures: figuresOf({ ...one, service: { ...one.service, rtt } }, trace, 1, ["run 1"], rtt), rtt }
 }, Effect.scoped)
 

@@ -1,4 +1,5 @@
 /** Figures as people read them: a line for each profile and client, and tables of Markdown. */
+import { median } from "../median.ts"
 import { table } from "../tables.ts"
 import { makespanBound, type Check } from "./checks.ts"
 import type { Profile } from "./profiles.ts"
@@ -16,11 +17,6 @@ export interface Result {
 
 /** Whether every bound was held with every seed. */
 export const isHeld = ({ checks }: Result): boolean => checks.flat().every(({ held }) => held)
-
-const median = (numbers: ReadonlyArray<number>): number => {
-  const sorted = [...numbers].sort((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? 0
-}
 
 type Get = (figures: Figures, profile: Profile) => number
 
