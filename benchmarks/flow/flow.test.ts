@@ -14,7 +14,7 @@ import { unitDraws, type Shape } from "./draws.ts"
 import { Heap } from "./Heap.ts"
 import * as Ideal from "./ideal.ts"
 import { plot } from "./plots.ts"
-import { profiles, quick, type Profile } from "./profiles.ts"
+import { choose, profiles, quick, type Profile } from "./profiles.ts"
 import { ServiceModel, TokenBucket, type Options } from "./ServiceModel.ts"
 import { simulate } from "./simulate.ts"
 import { VirtualClock } from "./VirtualClock.ts"
@@ -56,6 +56,23 @@ describe("median", () => {
   it("is the middle, and of an even number the mean of the two there", () => {
     assert.strictEqual(median([9, 1, 3]), 3)
     assert.strictEqual(median([9, 1, 3, 4]), 3.5)
+  })
+})
+
+describe("choose", () => {
+  const chosen = (only: string) => choose(profiles, only).map(({ name }) => name)
+
+  it("takes profiles by several patterns, each once", () => {
+    assert.deepStrictEqual(chosen("^queue8-,w8-5min,5min$"), ["queue8-w4-1s", "queue8-w4-20s", "w8-5min"])
+    assert.strictEqual(choose(profiles, "").length, profiles.length)
+  })
+
+  it("says what a pattern is and what profiles are called where one matches none", () => {
+    assert.throws(
+      () => chosen("whims5,nope"),
+      /the regular expression nope matches .* no profile; .* w1-50ms-fixed, .* and the like/
+    )
+    assert.throws(() => chosen("["), /\[ is no regular expression/)
   })
 })
 

@@ -189,3 +189,28 @@ export const quick: ReadonlyArray<Profile> = [
   drift(24, 1000, 300, "fixed"),
   outage(24, 1000, true, 200)
 ]
+
+/**
+ * The profiles that are asked for, in their own order: regular expressions of their names, with commas between. Throws where one is none or
+ * matches no profile.
+ */
+export const choose = (all: ReadonlyArray<Profile>, only: string): ReadonlyArray<Profile> => {
+  const patterns = only.split(",").map((text) => {
+    if (!isPattern(text)) throw new Error(`${text} is no regular expression`)
+    const pattern = new RegExp(text)
+    if (all.some(({ name }) => pattern.test(name))) return pattern
+    const some = all.filter((_, i) => i % Math.ceil(all.length / 8) === 0).map(({ name }) => name)
+    throw new Error(
+      `the regular expression ${text} matches the name of no profile; they are called ${some.join(", ")} and the like`
+    )
+  })
+  return all.filter(({ name }) => patterns.some((pattern) => pattern.test(name)))
+}
+
+const isPattern = (text: string): boolean => {
+  try {
+    return new RegExp(text) instanceof RegExp
+  } catch {
+    return false
+  }
+}

@@ -1,7 +1,7 @@
 /**
  * The same over sockets, in real time, against the sandbox: to show that the simulation tells the truth.
  *
- * `node benchmarks/flow/sockets.ts` with these options: `--only PATTERN` (profiles by a regular expression), `--clients A,B` (`ours`), `--json`. It takes
+ * `node benchmarks/flow/sockets.ts` with these options: `--only A,B` (profiles by regular expressions), `--clients A,B` (`ours`), `--json`. It takes
  * about a minute and a half for each client.
  *
  * The sandbox works for so long on each token, so service times are spread by giving batches more or fewer tokens: of the draws that the
@@ -20,7 +20,7 @@ import { median } from "../median.ts"
 import { table } from "../tables.ts"
 import { clients, type Client } from "./clients.ts"
 import { unitDraws, type Shape } from "./draws.ts"
-import type { Profile } from "./profiles.ts"
+import { choose, type Profile } from "./profiles.ts"
 import { newTrace, TokenBucket, type BatchTrace, type RateLimit, type Trace } from "./ServiceModel.ts"
 import { figuresOf, simulate, type Figures } from "./simulate.ts"
 
@@ -173,7 +173,7 @@ const beside = (get: (figures: Figures) => number, digits: number) => (row: Row)
 }
 
 const rows: Array<Row> = []
-for (const one of profiles.filter(({ name }) => new RegExp(options.only).test(name))) {
+for (const one of choose(profiles, options.only)) {
   for (const name of options.clients.split(",")) {
     const client = clients[name]
     if (client === undefined) throw new Error(`there is no client ${name}: ${Object.keys(clients).join(", ")}`)
