@@ -46,22 +46,29 @@ const remaining = (snapshot: Snapshot): number | undefined => {
     : (snapshot.elapsed * (1 - done)) / (done - before)
 }
 
-/** What stands in a line, and how soon it gets a place where there is no room for all of it: the lowest first. */
-type Part = readonly [rank: number, text: string]
+/**
+ * What stands in a line, and how soon it gets a place where there is no room for all of it: the lowest first. It may have a longer text, which
+ * takes its place when that one's rank comes.
+ */
+type Part = readonly [rank: number, text: string, longer?: readonly [rank: number, text: string]]
 
 const gap = "  "
 
 const join = (parts: ReadonlyArray<Part>, width: number): string => {
-  const kept = new Set<Part>()
+  const texts = parts.flatMap((part) => {
+    const [rank, text, longer] = part
+    const first = { part, rank, text, takes: gap.length + text.length, isLonger: false }
+    if (longer === undefined) return [first]
+    return [first, { part, rank: longer[0], text: longer[1], takes: longer[1].length - text.length, isLonger: true }]
+  })
+  const kept = new Map<Part, string>()
   let room = width + gap.length
-  for (const part of parts.toSorted(([a], [b]) => a - b)) {
-    const takes = gap.length + part[1].length
-    if (kept.size > 0 && takes > room) continue
-    kept.add(part)
+  for (const { isLonger, part, takes, text } of texts.toSorted((a, b) => a.rank - b.rank)) {
+    if ((kept.size > 0 && takes > room) || (isLonger && !kept.has(part))) continue
+    kept.set(part, text)
     room -= takes
   }
-  const text = parts.filter((part) => kept.has(part)).map(([, part]) => part)
-  return Format.fit(text.join(gap), width)
+  return Format.fit(parts.flatMap((part) => kept.get(part) ?? []).join(gap), width)
 }
 
 /** The progress line of a run, fitted to a width. Its words are short: all that an ordinary run has to say fits into 80 columns. */
@@ -94,7 +101,8 @@ export const line = (snapshot: Snapshot, width = Infinity): string => {
     ...(paused <= 0 ? [] : [[2, `to wait ${Format.clock(paused)} as the service asks`] as const]),
     [8, `${Format.short(Math.max(atService, 0))}${isBound ? `/${Format.short(window)}` : ""} in flight`],
     ...(spaced === undefined ? [] : [[6, `${Format.rate(spaced)} requests/s`] as const]),
-    [5, `${Format.rate(rate)}/s`],
+    // Beside another rate it has to be said what it is of.
+    [5, `${Format.rate(rate)}/s`, [spaced === undefined ? 10 : 7, `${Format.rate(rate)} tokens/s`]],
     [9, Format.clock(elapsed)],
     ...(left === undefined ? [] : [[3, `${Format.clock(left)} left`] as const])
   ]

@@ -76,11 +76,11 @@ describe("Progress", () => {
   it("tells what there is to tell, and how long it will take by what has been seen to its end", () => {
     assert.strictEqual(
       Progress.line(snapshot),
-      "25% 20.0k read  9,500 created  500 rejected  10 in flight  950/s  0:10  0:30 left"
+      "25% 20.0k read  9,500 created  500 rejected  10 in flight  950 tokens/s  0:10  0:30 left"
     )
     assert.strictEqual(
       Progress.line({ ...snapshot, size: undefined }),
-      "20.0k read  9,500 created  500 rejected  10 in flight  950/s  0:10"
+      "20.0k read  9,500 created  500 rejected  10 in flight  950 tokens/s  0:10"
     )
   })
 
@@ -102,7 +102,7 @@ describe("Progress", () => {
     assert.notInclude(Progress.line({ ...snapshot, elapsed: 500 }), "left")
     assert.strictEqual(
       Progress.line({ state: RunState.initial, elapsed: 0, now: 0, rate: 0, size: 0 }),
-      "0 read  0 created  0 in flight  0/s  0:00"
+      "0 read  0 created  0 in flight  0 tokens/s  0:00"
     )
   })
 
@@ -115,8 +115,8 @@ describe("Progress", () => {
 
   const spacing = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
   it.each([
-    ["at first", {}, { elapsed: 1400 }, "21% 251k read  219k created  32/32 in flight  8.1k/s  0:01  0:05 left"],
-    ["in the middle", {}, {}, "21% 251k read  219k created  32/32 in flight  8.1k/s  2:30  8:58 left"],
+    ["at first", {}, { elapsed: 1400 }, "21% 251k read  219k created  32/32 in flight  8.1k tokens/s  0:01  0:05 left"],
+    ["in the middle", {}, {}, "21% 251k read  219k created  32/32 in flight  8.1k tokens/s  2:30  8:58 left"],
     [
       "large, fast and long",
       { read: 12_345_000, created: 12_145_000, recordsInFlight: 200_000, bytes: 600, atService: 198, window: 256 },
@@ -127,9 +127,9 @@ describe("Progress", () => {
       "of which the size is not known",
       {},
       { size: undefined },
-      "251k read  219k created  32/32 in flight  8.1k/s  2:30"
+      "251k read  219k created  32/32 in flight  8.1k tokens/s  2:30"
     ],
-    ["dry", { dryRun: true }, {}, "21% 251k read  219k passed  32/32 in flight  8.1k/s  2:30  8:58 left"],
+    ["dry", { dryRun: true }, {}, "21% 251k read  219k passed  32/32 in flight  8.1k tokens/s  2:30  8:58 left"],
     // From here on what matters least has to go.
     [
       "with lines rejected",
@@ -141,9 +141,9 @@ describe("Progress", () => {
       "with many, and many in flight",
       { created: 216_000, rejected: 3012, atService: 120, window: 256 },
       {},
-      "21% 251k read  216k created  3,012 rejected  8.1k/s  2:30  8:58 left"
+      "21% 251k read  216k created  3,012 rejected  8.1k tokens/s  2:30  8:58 left"
     ],
-    ["spaced", { flow: spacing }, {}, "21% 251k read  219k created  32 in flight  18 requests/s  8.1k/s  8:58 left"],
+    ["spaced", { flow: spacing }, {}, "21% 251k read  219k created  18 requests/s  8.1k tokens/s  2:30  8:58 left"],
     [
       "in doubt",
       { created: 217_000, unresolved: 2000 },
@@ -194,7 +194,7 @@ describe("Progress", () => {
     const flow = { refusals: 0, changes: {}, awayMs: 0, requestsPerSecond: 18.2 }
     assert.strictEqual(
       Progress.line({ ...snapshot, state: { ...state, window: 64, flow, awaySince: 988_000 } }),
-      "25% 20.0k read  9,500 created  500 rejected  service away 0:12  10 in flight  18 requests/s  950/s  0:10"
+      "25% 20.0k read  9,500 created  500 rejected  service away 0:12  10 in flight  18 requests/s  950 tokens/s  0:10"
     )
     assert.include(Progress.line({ ...snapshot, state: { ...state, window: 64 } }), "10/64 in flight")
     const narrow = Progress.line({ ...snapshot, state: { ...state, window: 64, flow } }, 70)
