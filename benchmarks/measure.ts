@@ -100,6 +100,11 @@ const run = ({ args, exitCode = 0, gunzip, name }: Candidate, baseUrl: string): 
   return gunzip === undefined ? usage : { ...usage, cpu: childrenSeconds(output[3]!) }
 }
 
+/** What goes on, in a line that is drawn over: on a terminal, and nowhere else. */
+const draw = (text: string): void => {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text.slice(0, (process.stderr.columns || 80) - 1)}`)
+}
+
 /** Runs all candidates in turn, round after round. The usages of a candidate are in the order of the rounds. */
 export const interleave = (
   candidates: ReadonlyArray<Candidate>,
@@ -108,11 +113,11 @@ export const interleave = (
   const usages = new Map(candidates.map(({ name }) => [name, [] as Array<Usage>]))
   for (let round = 1; round <= rounds; round++) {
     for (const candidate of candidates) {
-      const usage = run(candidate, baseUrl)
-      process.stderr.write(`round ${round} of ${rounds}: ${candidate.name}: ${usage.cpu.toFixed(2)} s\n`)
-      usages.get(candidate.name)!.push(usage)
+      draw(`round ${round} of ${rounds}: ${candidate.name}`)
+      usages.get(candidate.name)!.push(run(candidate, baseUrl))
     }
   }
+  draw("")
   return usages
 }
 

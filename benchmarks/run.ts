@@ -2,7 +2,7 @@
  * `pnpm bench`: what a run costs, in whole processes against the answering server in another (`sections.ts` says what, `measure.ts` how).
  *
  * Options: `--records N` (1,000,000), `--rounds N` (5), `--only A,B` (sections by name), `--scaling` (also up to ten million records,
- * which takes 4 GB of disk), `--quick` (20,000 records, 3 rounds: to see that it works), `--json FILE`, `--no-build` (the command line as
+ * which takes 4 GB of disk), `--quick` (10,000 records, 1 round: to see that it works), `--json FILE`, `--no-build` (the command line as
  * it was built before).
  */
 import { fork, spawnSync } from "node:child_process"
@@ -11,6 +11,7 @@ import { fileURLToPath } from "node:url"
 import { parseArgs } from "node:util"
 import { machine } from "./measure.ts"
 import { program, sections, warmUp } from "./sections.ts"
+import { plural } from "./tables.ts"
 
 const refuse = (message: string): never => {
   process.stderr.write(
@@ -43,8 +44,8 @@ const number = (name: "records" | "rounds", byDefault: number): number => {
   if (!/^[1-9]\d*$/.test(text)) return refuse(`--${name} takes a whole number from 1, not ${text}`)
   return Number(text)
 }
-const records = number("records", options.quick ? 20_000 : 1_000_000)
-const rounds = number("rounds", options.quick ? 3 : 5)
+const records = number("records", options.quick ? 10_000 : 1_000_000)
+const rounds = number("rounds", options.quick ? 1 : 5)
 
 const wanted = options.only?.split(",") ?? Object.keys(sections).filter((name) => name !== "scaling" || options.scaling)
 for (const name of wanted) {
@@ -86,7 +87,7 @@ await withServer(0, (baseUrl) => warmUp({ baseUrl, records, rounds }))
 const { cores, cpu, memoryGiB, node, platform } = machine()
 console.log(
   `${cores} cores of ${cpu}, ${memoryGiB} GiB, Node.js ${node}, ${platform}. Clients and server share them, on the loopback interface.\n` +
-    `Medians of ${rounds} rounds, least and most in brackets; ratios round by round. CPU seconds (user and system), records/s and peak memory are those of whole processes, their start included.`
+    `Medians of ${plural(rounds, "round")}, least and most in brackets; ratios round by round. CPU seconds (user and system), records/s and peak memory are those of whole processes, their start included.`
 )
 
 if (options.quick) {

@@ -4,7 +4,7 @@ import { join } from "node:path"
 import { fileURLToPath } from "node:url"
 import { input, type Kind } from "./data.ts"
 import { type Candidate, interleave, journal, measure, scratch, spread, type Spread } from "./measure.ts"
-import { integer, shown, table, withSpread } from "./tables.ts"
+import { integer, plural, shown, table, withSpread } from "./tables.ts"
 
 /** What a section is given. */
 export interface Settings {
@@ -127,7 +127,7 @@ const held = async (settings: Settings): Promise<Section> => {
   const flagless = { name: "tokenbatch, the command line without its launcher's flags", args: [...create(batch), file] }
   const rows = measure([reference, commandLine(file), flagless], { ...settings, rounds })
   return {
-    what: `${integer(records)} records, batches of ${integer(batch)}, 64 in flight, each of them held for ${holdMs / 1000} s, ${rounds} rounds: what memory that takes`,
+    what: `${integer(records)} records, batches of ${integer(batch)}, 64 in flight, each of them held for ${holdMs / 1000} s, ${plural(rounds, "round")}: what memory that takes`,
     table: table(rows, { client: shown.name, "peak RSS MiB": shown.rss, "CPU s": shown.cpu }),
     rows
   }
@@ -259,7 +259,7 @@ const startup = async (settings: Settings): Promise<Section> => {
     `${integer(median * 1000)} (${integer(least * 1000)}-${integer(most * 1000)})`
   const bare = results[0]!.wall.median
   return {
-    what: `from starting a process to its end, the caches of the disk and of Node filled, ${rounds} rounds`,
+    what: `from starting a process to its end, the caches of the disk and of Node filled, ${plural(rounds, "round")}`,
     table: table(results, {
       command: shown.name,
       "ms (spread)": ({ wall }) => millis(wall),

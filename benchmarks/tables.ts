@@ -14,6 +14,9 @@ export const table = <A>(rows: ReadonlyArray<A>, columns: Readonly<Record<string
 
 export const integer = (n: number): string => Math.round(n).toLocaleString("en-US")
 
+/** `1 round`, `5 rounds`. */
+export const plural = (n: number, one: string): string => `${integer(n)} ${one}${n === 1 ? "" : "s"}`
+
 /** `1.07 (1.02-1.11)` */
 export const withSpread = ({ least, median, most }: Spread): string =>
   `${median.toFixed(2)} (${least.toFixed(2)}-${most.toFixed(2)})`
