@@ -59,6 +59,17 @@ const longest = 300
 /** What a service, a proxy or a system said, as a part of one line. */
 export const quote = (text: string): string => fit(printable(text.replace(/\s+/g, " ").trim()), longest)
 
+/** Breaks a line between words where it is wider than that; what follows is indented. */
+export const wrap = (line: string, width: number): string => {
+  const [first = "", ...words] = line.split(" ")
+  let length = first.length
+  return words.reduce((text, word) => {
+    const fits = length + 1 + word.length <= width
+    length = fits ? length + 1 + word.length : 2 + word.length
+    return `${text}${fits ? " " : "\n  "}${word}`
+  }, first)
+}
+
 /** Cuts a text to a width. */
 export const fit = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 0))}…`

@@ -206,6 +206,7 @@ const eraseLine = "\r\u001b[2K"
 
 /** Draws until interrupted; what is said goes between two drawings, as lines of its own. */
 export interface Drawing {
+  /** A line is broken within the width of a terminal; a text of several lines stays as it is. */
   readonly say: (text: string) => Effect.Effect<void>
   /** Says what is to be heard even where it is to be quiet. */
   readonly sayError: (text: string) => Effect.Effect<void>
@@ -239,7 +240,12 @@ export const make = (options: {
   const sayError = (said: string) =>
     Effect.andThen(
       clear,
-      Effect.sync(() => terminal.write(`${Format.printable(said)}\n`))
+      Effect.sync(() => {
+        const text = Format.printable(said)
+        // What has several lines is laid out already, and a command in it is to be copied as it stands.
+        const isNotice = terminal.isTty && !text.includes("\n")
+        terminal.write(`${isNotice ? Format.wrap(text, terminal.columns() - 1) : text}\n`)
+      })
     )
 
   return {

@@ -66,6 +66,15 @@ describe("Format", () => {
   it("counts times", () =>
     assert.deepStrictEqual([1, 2, 3, 1234].map(Format.times), ["once", "twice", "3 times", "1,234 times"]))
 
+  it("breaks a text between words, where it is too wide", () => {
+    assert.strictEqual(Format.wrap("one two three", 13), "one two three")
+    assert.strictEqual(Format.wrap("one two three four", 12), "one two\n  three four")
+    assert.strictEqual(
+      Format.wrap("see https://example.com/a/long/path now", 12),
+      "see\n  https://example.com/a/long/path\n  now"
+    )
+  })
+
   it("fits a text to a width", () => {
     assert.strictEqual(Format.fit("abcdef", 4), "abc…")
     assert.strictEqual(Format.fit("abcd", 4), "abcd")
@@ -315,6 +324,23 @@ describe("Progress", () => {
       assert.isTrue(drawn.length >= 8 && drawn.length <= 12)
       assert.isTrue(drawn.slice(1, -1).every((line) => line.length <= 39 && !line.includes("\n")))
       assert.strictEqual(drawn.at(-1), "a \ufffd[2Jmessage\n")
+    })
+  )
+
+  it.effect("breaks what is said in one line within the terminal's width, and nothing elsewhere", () =>
+    Effect.gen(function* () {
+      const notice = "the service does not answer: waiting until it is back"
+      const laidOut = `\n  ${notice}\n`
+      const onTerminal = yield* draw(true, 0)
+      yield* onTerminal.drawing.say(notice)
+      yield* onTerminal.drawing.say(laidOut)
+      assert.isTrue(
+        onTerminal.all().endsWith(`the service does not answer: waiting\n  until it is back\n${laidOut}\n`),
+        onTerminal.all()
+      )
+      const elsewhere = yield* draw(false, 0)
+      yield* elsewhere.drawing.say(notice)
+      assert.isTrue(elsewhere.all().endsWith(`${notice}\n`))
     })
   )
 
