@@ -45,7 +45,7 @@ const pages = await Effect.runPromise(
 /** The lines of a batch as the digest of a portion takes them. */
 const body = Buffer.from(lines.slice(0, Batches.defaultBatchSize).join("\n"))
 
-const check = TokenCreateRequest.makeCheck()
+const check = TokenCreateRequest.makeLineCheck()
 const recognise = TokenCreateRequest.makeRecogniser()
 
 /** A stage: how many records one call is for, and the call. What it gives is looked at, so that it cannot be left out. */
@@ -92,7 +92,7 @@ const stages: ReadonlyArray<Stage> = [
     run: () => lines.reduce((sum, line) => sum + (JSON.parse(line) === undefined ? 0 : 1), 0)
   },
   {
-    name: "TokenCreateRequest.makeCheck of a line that is parsed already",
+    name: "TokenCreateRequest.makeLineCheck of a line that is parsed already",
     records,
     run: () => lines.reduce((sum, line, i) => sum + (check(line, parsed[i]) === undefined ? 1 : 0), 0)
   },

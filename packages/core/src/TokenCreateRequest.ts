@@ -466,6 +466,7 @@ export interface CheckOptions {
 
 /** Objects and arrays inside one another, at most: far beyond what a record needs, and what every reader's stack can take. */
 const maxDepth = 256
+const tooDeep: Violation = { path: [], message: `is nested too deeply: ${maxDepth} levels at most` }
 
 /** Fields that may stand in a record once only: the service might take the other value than the one that is known here. */
 const tokenFields = ["accessToken", "refreshToken"] as const
@@ -514,13 +515,19 @@ export const makeCheck = ({ allowUnknownFields = false, requireAccessToken = fal
   }
   return (text: string, value: unknown): Violation | undefined => {
     const broken = check(value)
-    if (broken !== undefined && !mayBeRounded(text, value, broken.path[0])) return broken
+    if (broken === undefined || !mayBeRounded(text, value, broken.path[0])) return broken
+    return RecordText.isDeeperThan(text, maxDepth) ? tooDeep : check(JSON.parse(text, reviver))
+  }
+}
+
+/** The check of a text that is one record and nothing else: as {@link makeCheck}, and of what a parser does not tell. */
+export const makeLineCheck = (options: CheckOptions = {}) => {
+  const check = makeCheck(options)
+  return (text: string, value: unknown): Violation | undefined => {
+    const broken = check(text, value)
+    if (broken !== undefined) return broken
     // What the service knows is not deep.
-    if ((allowUnknownFields || broken !== undefined) && RecordText.isDeeperThan(text, maxDepth)) {
-      return { path: [], message: `is nested too deeply: ${maxDepth} levels at most` }
-    }
-    const exactly = broken === undefined ? undefined : check(JSON.parse(text, reviver))
-    if (exactly !== undefined) return exactly
+    if (options.allowUnknownFields === true && RecordText.isDeeperThan(text, maxDepth)) return tooDeep
     const twice = repeatedToken(text, value as Guard.Parsed)
     return twice === undefined ? undefined : violation(twice, "stands twice in the record")
   }

@@ -552,7 +552,7 @@ describe("TokenCreateRequest", () => {
   })
 
   describe("what a parser does not tell", () => {
-    const check = TokenCreateRequest.makeCheck({ allowUnknownFields: true })
+    const check = TokenCreateRequest.makeLineCheck({ allowUnknownFields: true })
     const of = (text: string) => {
       const violation = check(text, JSON.parse(text))
       return violation && `${TokenCreateRequest.formatPath(violation.path)}: ${violation.message}`

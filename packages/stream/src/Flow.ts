@@ -215,7 +215,7 @@ export const make = Effect.fnUntraced(function* (
     now,
     giveUpAfter: Duration.toMillis(settings.giveUpAfter),
     ask: Effect.suspend(() => {
-      const isSilent = silent.values().some(({ ticket }) => ticket.requestId === lastId)
+      const isSilent = [...silent].some(({ ticket }) => ticket.requestId === lastId)
       return Effect.andThen(limited, operations.batchStatus(isSilent ? nobodys : (lastId ?? nobodys)))
     }),
     onAway: (millis) => {
@@ -509,6 +509,8 @@ export const make = Effect.fnUntraced(function* (
             hinted: turn === "hinted"
           })
         }
+        // Two batches of earlier legs may have one request ID: this one is known no longer when the other one has ended.
+        if (!atService.has(ticket.requestId)) hold(ticket)
         const known = atService.get(ticket.requestId)!
         const saysNothing = error !== undefined && Outage.saysNothing(error)
         // Others were answered between two calls for this one that were not: it is this batch, not the service.

@@ -134,7 +134,7 @@ class Framer {
   readonly maxLineBytes: number
   readonly limit: number
   readonly recognise: ReturnType<typeof TokenCreateRequest.makeRecogniser>
-  readonly check: ReturnType<typeof TokenCreateRequest.makeCheck>
+  readonly check: ReturnType<typeof TokenCreateRequest.makeLineCheck>
   readonly onRejectedLine: Options["onRejectedLine"]
   readonly progress: Progress
   readonly violations: Input["violations"]
@@ -169,7 +169,7 @@ class Framer {
     this.maxLineBytes = options.maxLineBytes ?? defaultMaxLineBytes
     this.limit = options.limit ?? Infinity
     this.recognise = TokenCreateRequest.makeRecogniser(options)
-    this.check = TokenCreateRequest.makeCheck(options)
+    this.check = TokenCreateRequest.makeLineCheck(options)
     this.onRejectedLine = options.onRejectedLine
     this.progress = progress
     // Inside a line that was rejected for its length.
