@@ -1,12 +1,10 @@
 /** From flags and environment to the service that a command calls. */
 import { AuthleteConfig, Credentials, TokenOperations } from "@tokenbatch/core"
-import * as Config from "effect/Config"
+import type * as Config from "effect/Config"
 import type * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import type * as FileSystem from "effect/FileSystem"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Redacted from "effect/Redacted"
 import { Failure } from "./Failure.ts"
 import * as HttpTransport from "./HttpTransport.ts"
 
@@ -22,30 +20,17 @@ export interface Settings {
   readonly fallback?: TokenOperations.Address | undefined
 }
 
-const bearerVariable = Effect.gen(function* () {
-  const bearer = yield* Effect.orElseSucceed(Config.option(Config.Redacted("AUTHLETE_BEARER")), () =>
-    Option.none<Redacted.Redacted>()
-  )
-  const text = Option.isSome(bearer) ? Redacted.value(bearer.value).trim() : ""
-  if (Credentials.isBearer(text)) return Redacted.make(text, { label: "bearer" })
-  if (text !== "") {
-    return yield* new Failure({
-      problem: "AUTHLETE_BEARER holds more than a bearer: white space, or characters that no bearer has.",
-      remedy: "Set it to the service's access token alone."
-    })
-  }
-  return yield* noCredential()
-})
-
-const noCredential = () =>
+const noCredential = (error: AuthleteConfig.InvalidSetting | Config.ConfigError) =>
   new Failure({
-    problem: "There is no credential: AUTHLETE_BEARER is not set.",
-    remedy: "Set it to the service's access token, or name a file that holds it with --bearer-file."
+    problem: `There is no credential: ${error._tag === "InvalidSetting" ? `${error.setting} ${error.reason}` : error.message}.`,
+    remedy: "Set it to the service's access token alone, or name a file that holds it with --bearer-file."
   })
 
 const credentials = (settings: Settings): Layer.Layer<Credentials.Credentials, Failure, FileSystem.FileSystem> =>
   Option.isNone(settings.bearerFile)
-    ? Layer.unwrap(Effect.map(bearerVariable, (bearer) => Credentials.Credentials.layer(bearer)))
+    ? Credentials.Credentials.layerConfig.pipe(
+        Layer.catch((error) => Layer.effect(Credentials.Credentials, noCredential(error)))
+      )
     : Credentials.Credentials.layerFile(settings.bearerFile.value).pipe(
         Layer.catch((error) =>
           Layer.effect(
@@ -87,7 +72,7 @@ const config = (settings: Settings): Layer.Layer<AuthleteConfig.AuthleteConfig, 
       Layer.effect(
         AuthleteConfig.AuthleteConfig,
         error._tag === "InvalidSetting" && error.setting === bearerSetting[0]
-          ? noCredential()
+          ? noCredential(error)
           : new Failure({
               problem: `The settings do not work. ${error.message}.`,
               remedy:

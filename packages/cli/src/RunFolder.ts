@@ -6,7 +6,7 @@
  */
 import * as UserDirectories from "effect/persistence/UserDirectories"
 import { RunJournal, RunReport, RunState, type RunEvent } from "@tokenbatch/stream"
-import * as JournalLock from "@tokenbatch/stream/JournalLock"
+import * as FileLock from "@tokenbatch/stream/FileLock"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as FileSystem from "effect/FileSystem"
@@ -231,7 +231,7 @@ export const hold = Effect.fnUntraced(function* (
       .update(JSON.stringify([file, baseUrl, serviceId]))
       .digest("hex")
       .slice(0, 32)
-    yield* JournalLock.acquire(path.join(locks, name)).pipe(
+    yield* FileLock.acquire(path.join(locks, name)).pipe(
       Effect.catchTags({
         LockHeld: ({ pid }) =>
           Effect.fail(

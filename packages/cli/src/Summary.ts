@@ -43,10 +43,12 @@ export const makeExamples = () => {
   >
   const keep = (end: (typeof ends)[number], lines: number, example: () => Example) => {
     const one = kept[end]
-    if (one.examples.length < maxExamples) return one.examples.push(example())
-    // Where it stays the only one, it is shown in place of being counted.
-    if (one.more === 0 && lines === 1) one.last = example()
-    return (one.more += lines)
+    if (one.examples.length < maxExamples) one.examples.push(example())
+    else {
+      // Where it stays the only one, it is shown in place of being counted.
+      if (one.more === 0 && lines === 1) one.last = example()
+      one.more += lines
+    }
   }
   const why = ({ code, message, tokenCount }: Pick<OpenBatches.Leftover, "code" | "message" | "tokenCount">) =>
     `${Format.quote(message.includes(code) ? message : `${code}, ${message}`)}${tokenCount === undefined ? "" : `, after ${Format.plural(tokenCount, "token")}`}`

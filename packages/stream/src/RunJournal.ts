@@ -38,7 +38,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { crc32 } from "node:zlib"
 import * as ByteSource from "./ByteSource.ts"
-import * as JournalLock from "./JournalLock.ts"
+import * as FileLock from "./FileLock.ts"
 import { format, RunEvent } from "./RunEvent.ts"
 
 /** The journal cannot be used. */
@@ -289,7 +289,7 @@ const open = Effect.fnUntraced(function* (
   path: string
 ): Effect.fn.Return<RunJournal, JournalError, FileSystem.FileSystem | Path.Path | Scope.Scope> {
   const fs = yield* FileSystem.FileSystem
-  yield* JournalLock.acquire(`${path}.lock`).pipe(
+  yield* FileLock.acquire(`${path}.lock`).pipe(
     Effect.catchTags({
       LockHeld: ({ pid }) =>
         Effect.fail(
